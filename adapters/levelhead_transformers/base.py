@@ -1,0 +1,150 @@
+"""What the three graphs share: the transformers model underneath, its sites, its encoding, its identity."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from levelhead import operators
+from levelhead.errors import InputError
+from levelhead.graph import Location
+from levelhead.sites import Site, by_whole
+from levelhead.tokens import Layout, Reader, choose, choose_patches
+from levelhead_transformers.encode import Batch, encode
+from levelhead_transformers.modules import ModuleMap
+
+Picks = list[tuple[Location, str, Any, list[Site]]]
+"""For each tensor to read: where it is, how and which tokens are taken, and the sites that it holds."""
+
+_VOLATILE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "_attn_implementation", "use_cache")
+
+
+class ModuleGraph:
+    """A transformers model with sites. Subclasses say how its tensors are read and written."""
+
+    is_levelhead_graph = True
+    name = ""
+    basis = "hf"
+
+    def __init__(self, model: nn.Module, processor: Any = None) -> None:
+        self.model: Any = model
+        self.target: Any = model
+        self._processor = processor
+        self.map = ModuleMap(model)
+
+    @property
+    def processor(self) -> Any:
+        """The tokenizer or processor; looked for beside the checkpoint when none was given."""
+        if self._processor is None:
+            self._processor = _beside_checkpoint(self.model, self.map.vision is not None)
+        return self._processor
+
+    def sites(self) -> list[Site]:
+        return self.map.sites()
+
+    def locate(self, site: Site | str) -> Location:
+        return self.map.locate(Site.parse(site))
+
+    def identity(self) -> dict[str, Any]:
+        config = self.model.config
+        kept = _steady(config.to_dict())
+        return {
+            "id": getattr(config, "_name_or_path", "") or None,
+            "class": type(self.model).__name__,
+            "config_sha256": hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest(),
+            "basis": self.basis,
+        }
+
+    def encode(self, inputs: Any, padding_side: str = "left") -> Batch:
+        ready = isinstance(inputs, Mapping) and "input_ids" in inputs
+        ids = isinstance(inputs, Tensor)
+        processor = self._processor if ready or ids else self.processor
+        return encode(self.model, processor, inputs, padding_side, self.map.vision is not None)
+
+    def layout(self, batch: Mapping[str, Tensor], prompt_length: int | None = None) -> Layout:
+        """What each position of a batch is."""
+        layout = Layout.of(batch, self.map.image_ids, prompt_length)
+        answer = getattr(batch, "answer", None)
+        return layout if answer is None else Layout(layout.real, layout.image, answer.to(layout.real.device))
+
+    def picks(self, batch: Mapping[str, Tensor], sites: list[Site], at: Reader, prompt_length: int | None) -> Picks:
+        """Resolve a reader on a batch, for each tensor that holds a wanted site; in execution order."""
+        layout = self.layout(batch, prompt_length)
+        language: Any = None
+        found: Picks = []
+        for whole, members in by_whole(sites):
+            if whole.tower == "language":
+                language = language or choose(at, layout)
+                mode, where = language
+            else:
+                mode, where = choose_patches(at, layout, whole)
+            found.append((self.locate(whole), mode, where, members))
+            for member in members:
+                self.locate(member)
+        return found
+
+    def arguments(self, batch: Mapping[str, Tensor], *, short: bool = False) -> dict[str, Any]:
+        """The batch as keyword arguments of ``forward``; `short` asks for the last token's logits only."""
+        unknown = sorted(name for name, value in batch.items() if not isinstance(value, Tensor))
+        if unknown or "input_ids" not in batch:
+            raise InputError(f"an encoded batch is a dictionary of tensors with 'input_ids'; found {sorted(batch)}")
+        call: dict[str, Any] = {**batch, "use_cache": False}
+        if short and "logits_to_keep" in inspect.signature(self.model.forward).parameters:
+            call["logits_to_keep"] = 1
+        return call
+
+    def split(self, taken: Tensor, location: Location, members: list[Site]) -> dict[Site, Tensor]:
+        """The sites that one captured tensor holds: the whole, or its heads."""
+        width = location.width // (location.heads or 1)
+        # A few heads are copied out, so that they do not keep the others alive.
+        copied = location.site not in members and len(members) < (location.heads or 1)
+        parts: dict[Site, Tensor] = {}
+        for site in members:
+            part = taken if site.head is None else taken[..., site.head * width : (site.head + 1) * width]
+            parts[site] = part.clone() if copied else part
+        return parts
+
+
+def take(tensor: Tensor, tower: str, mode: str, where: Any) -> Tensor:
+    """Keep the wanted tokens of one tensor."""
+    if tower == "language":
+        return operators.take(tensor, mode, where)
+    return operators.take_rows(tensor, mode, where)
+
+
+def generation(batch: Mapping[str, Tensor], options: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of ``generate``, which numbers positions itself; rows padded on the right are moved to the left."""
+    call: dict[str, Any] = {name: value for name, value in batch.items() if name != "position_ids"}
+    mask = batch.get("attention_mask")
+    if mask is not None and bool((mask[:, -1] == 0).any()):
+        gaps = (mask.flip(1).cumsum(1) == 0).sum(1)
+        for name, value in call.items():
+            if isinstance(value, Tensor) and value.shape == mask.shape:
+                call[name] = torch.stack([row.roll(int(gap)) for row, gap in zip(value, gaps, strict=True)])
+    return {**call, **options}
+
+
+def _steady(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _steady(v) for k, v in value.items() if k not in _VOLATILE}
+    if isinstance(value, list | tuple):
+        return [_steady(v) for v in value]
+    return str(value) if isinstance(value, torch.dtype) else value
+
+
+def _beside_checkpoint(model: Any, sees: bool) -> Any:
+    where = getattr(model.config, "_name_or_path", "")
+    if not where:
+        return None
+    from transformers import AutoProcessor, AutoTokenizer
+
+    try:
+        return (AutoProcessor if sees else AutoTokenizer).from_pretrained(where)
+    except (OSError, ValueError, ImportError, KeyError, AttributeError, TypeError):
+        return None

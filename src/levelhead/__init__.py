@@ -1,0 +1,60 @@
+"""levelhead: find where a model keeps a protected attribute, check the direction, and steer the model level."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Activations": "capture",
+    "Moments": "capture",
+    "capture": "capture",
+    "Add": "edits",
+    "Ablate": "edits",
+    "Affine": "edits",
+    "Rotate": "edits",
+    "Steer": "steer",
+    "Site": "sites",
+    "load": "files",
+    "graph": "graph",
+    "doctor": "doctor",
+    "MeanDifference": "methods",
+    "RandomDirection": "methods",
+    "ProbeSweep": "probes",
+    "align": "align",
+    "Alignment": "align",
+    "LevelheadError": "errors",
+}
+_ROOMS = ("data", "metrics", "methods", "plots", "probes", "sites", "tokens")
+
+__all__ = [*sorted(_HOMES), "plots"]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded at first use, so that `import levelhead` costs little more than `import torch`.
+    if name in _HOMES:
+        value = getattr(import_module(f"levelhead.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _ROOMS:
+        return import_module(f"levelhead.{name}")
+    raise AttributeError(f"module 'levelhead' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Some public functions share the name of the file they live in; the function is what ``lh.name`` means."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,287 @@
+"""Steer: the frozen product of every method, and the knob."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from levelhead.edits import Edit
+from levelhead.errors import EditError, InputError, SiteError
+from levelhead.sites import Patterns, Site, covers
+from levelhead.tokens import check_scope
+
+Strength: TypeAlias = "float | int | Float[Tensor, ' row']"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One edit at one site.
+
+    Attributes
+    ----------
+    site : Site
+    edit : Edit
+    strength : float
+        This entry's own factor; the steer's strength multiplies it.
+    scope : str
+        Which tokens are written (`levelhead.tokens.SCOPES`).
+    """
+
+    site: Site
+    edit: Edit
+    strength: float = 1.0
+    scope: str = "all"
+
+
+@dataclass(frozen=True, init=False)
+class Steer:
+    """Edits at sites, the tokens they write, one strength, and a card that says where they came from.
+
+    Parameters
+    ----------
+    edits : mapping of Site or str to Edit, or iterable of Entry
+    scope : str
+        Which tokens are written; see `levelhead.tokens.SCOPES`. Ignored for entries, which carry their own.
+    strength : float
+        0 is an exact no-op, 1 the edits as fitted; other values extrapolate. Unitless.
+    card : mapping, optional
+        Model, method, data and results; saved with the steer.
+
+    Raises
+    ------
+    SiteError
+        For a site that cannot be written, or no site at all.
+    InputError
+        For an unknown scope, or one that cannot act at a site.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from levelhead import Add, Steer
+    >>> steer = Steer({"resid_post.3": Add(torch.ones(8))}, scope="generated")
+    >>> (steer * 0.5).strength
+    0.5
+    """
+
+    entries: tuple[Entry, ...]
+    strength: float | Tensor
+    card: Mapping[str, Any] = field(compare=False)
+
+    def __init__(
+        self,
+        edits: Mapping[Site | str, Edit] | Mapping[str, Edit] | Mapping[Site, Edit] | Iterable[Entry],
+        scope: str = "all",
+        strength: Strength = 1.0,
+        card: Mapping[str, Any] | None = None,
+    ) -> None:
+        if isinstance(edits, Mapping):
+            entries = [Entry(Site.parse(site), edit, scope=scope) for site, edit in edits.items()]
+            entries.sort(key=lambda entry: entry.site)
+        else:
+            entries = list(edits)
+        if not entries:
+            raise SiteError("a steer needs at least one edit; none was given")
+        for entry in entries:
+            check_scope(entry.scope, entry.site)
+            if not entry.site.writable:
+                raise SiteError(
+                    f"'{entry.site}' is read only: a write there would reach the MLP branch and not the residual "
+                    f"stream; write at 'attn_out.{entry.site.layer}' or 'resid_pre.{entry.site.layer}'"
+                )
+        object.__setattr__(self, "entries", tuple(entries))
+        object.__setattr__(self, "strength", _check_strength(strength))
+        object.__setattr__(self, "card", MappingProxyType(dict(card or {})))
+
+    # -- what it is ------------------------------------------------------------------------------------
+
+    @property
+    def sites(self) -> list[Site]:
+        """The sites it writes, in execution order."""
+        return sorted({entry.site for entry in self.entries})
+
+    @property
+    def basis(self) -> str:
+        """Coordinate system of the vectors: ``hf`` (the model's own) or ``tl-compat``."""
+        return str(self.card.get("basis", "hf"))
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __repr__(self) -> str:
+        names = [str(site) for site in self.sites]
+        shown = ", ".join(names if len(names) < 5 else [*names[:2], "...", names[-1]])
+        kinds = "+".join(sorted({entry.edit.kind for entry in self.entries}))
+        scopes = "+".join(sorted({entry.scope for entry in self.entries}))
+        return f"Steer({kinds} at {shown}; {len(self)} edits, scope {scopes}, strength {_show(self.strength)})"
+
+    def directions(self) -> dict[Site, Float[Tensor, "k d"]]:
+        """Unit directions written at each site, where the edit has fixed ones (`Add`, `Ablate`)."""
+        found: dict[Site, Tensor] = {}
+        for entry in self.entries:
+            rows = entry.edit.directions()
+            if rows is not None:
+                found[entry.site] = rows if entry.site not in found else torch.cat([found[entry.site], rows])
+        return found
+
+    # -- algebra ---------------------------------------------------------------------------------------
+
+    def __mul__(self, factor: Strength) -> Steer:
+        """The same steer at `factor` times its strength; a tensor gives each row of a batch its own."""
+        return replace_strength(self, self.strength * _check_strength(factor))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Steer:
+        return self * -1.0
+
+    def __or__(self, other: Steer) -> Steer:
+        """Chain: at a site that both write, this one acts first."""
+        if self.basis != other.basis:
+            raise EditError(f"cannot chain a steer in basis '{self.basis}' with one in basis '{other.basis}'")
+        cards = [*self.card.get("chain", [dict(self.card)]), *other.card.get("chain", [dict(other.card)])]
+        card = {"basis": self.basis, "method": {"name": "chain"}, "chain": cards}
+        if self.card.get("model") == other.card.get("model") and "model" in self.card:
+            card["model"] = self.card["model"]
+        return Steer([*self._absorbed(), *other._absorbed()], card=card)
+
+    def _absorbed(self) -> list[Entry]:
+        if isinstance(self.strength, Tensor):
+            raise InputError("cannot chain a steer that has one strength a row; chain first, then multiply")
+        return [replace(entry, strength=entry.strength * self.strength) for entry in self.entries]
+
+    def only(self, patterns: Patterns) -> Steer:
+        """The same steer at some of its sites, as in ``steer.only("resid_post.8:12")``."""
+        n_layers = 1 + max((site.layer for site in self.sites if site.layer is not None), default=-1)
+        kept = [entry for entry in self.entries if covers(patterns, entry.site, n_layers)]
+        if not kept:
+            raise SiteError(f"{patterns!r} names none of this steer's sites; it has {', '.join(map(str, self.sites))}")
+        return _with(self, entries=tuple(kept))
+
+    def scoped(self, scope: str) -> Steer:
+        """The same steer, writing other tokens."""
+        entries = tuple(replace(entry, scope=check_scope(scope, entry.site)) for entry in self.entries)
+        return _with(self, entries=entries)
+
+    def annotate(self, **facts: Any) -> Steer:
+        """The same steer with more on its card."""
+        return _with(self, card=MappingProxyType({**self.card, **facts}))
+
+    # -- use -------------------------------------------------------------------------------------------
+
+    def on(
+        self, model: Any, strength: Strength | None = None, *, prompt_length: int | None = None
+    ) -> AbstractContextManager[Any]:
+        """Steer a model for the length of a ``with`` block.
+
+        Parameters
+        ----------
+        model : transformers model, TransformerBridge, nnsight model or Graph
+        strength : float or Float[Tensor, "row"], optional
+            Multiplies this steer's own strength; a tensor gives each row of the batch its own.
+        prompt_length : int, optional
+            P in the definition of scopes. ``generate`` knows it; give it when you decode by hand without
+            a key-value cache, or score a prompt together with its answer.
+
+        Returns
+        -------
+        context manager
+            Yields the steered model: the model itself on transformers and TransformerLens, an edited copy on
+            nnsight. On leaving, also by an exception, the model is exactly as it was.
+
+        Raises
+        ------
+        SiteError, EditError
+            Before anything runs: a site that the model lacks, a width that differs, a foreign basis.
+
+        Warns
+        -----
+        UntouchedSteerWarning
+            On leaving, when some site was never written.
+        """
+        from levelhead.graph import graph
+
+        return graph(model).on(self if strength is None else self * strength, prompt_length=prompt_length)
+
+    def hooks(self, bridge: Any, batch: Mapping[str, Tensor] | None = None) -> list[tuple[str, Any]]:
+        """Hooks for TransformerLens: ``bridge.run_with_hooks(tokens, fwd_hooks=steer.hooks(bridge))``.
+
+        Parameters
+        ----------
+        bridge : TransformerBridge
+        batch : mapping of str to Tensor, optional
+            The encoded inputs. Needed where the inputs have pads or pictures, which a hook cannot see.
+        """
+        from levelhead.graph import graph
+
+        return graph(bridge, adapter="transformer_lens").hooks(self, batch)
+
+    def __call__(self, model: Any) -> None:
+        """Steer inside your own nnsight trace: ``with model.trace(x): steer(model)``.
+
+        In a generation, call it once at the start of the block; it walks through the steps by itself.
+        """
+        from levelhead.graph import graph
+
+        graph(model, adapter="nnsight").inside(self)
+
+    def check(self, model: Any) -> dict[str, str]:
+        """Whether this steer fits a model: sites, widths, basis, and whether it was fitted on that very model.
+
+        Returns
+        -------
+        dict of str to str
+            What was looked at, in words.
+
+        Raises
+        ------
+        SiteError, EditError
+            When it cannot be applied.
+        """
+        from levelhead.graph import graph
+        from levelhead.plan import check
+
+        return check(self, graph(model))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write ``steer.safetensors``, ``card.json`` and ``README.md`` into the folder `path` (see `levelhead.files`)."""
+        from levelhead.files import save
+
+        save(self, path)
+
+
+def _with(steer: Steer, **changes: Any) -> Steer:
+    card = changes.get("card", steer.card)
+    return Steer(changes.get("entries", steer.entries), strength=changes.get("strength", steer.strength), card=card)
+
+
+def replace_strength(steer: Steer, strength: Strength) -> Steer:
+    """The same steer at another strength."""
+    return _with(steer, strength=strength)
+
+
+def _check_strength(strength: Strength) -> float | Tensor:
+    if isinstance(strength, Tensor):
+        if strength.dim() == 0:
+            return _check_strength(float(strength))
+        if strength.dim() != 1 or not bool(torch.isfinite(strength).all()):
+            raise InputError(f"strength must be finite, a number or one a row [row]; found shape {tuple(strength.shape)}")
+        return strength
+    value = float(strength)
+    if value != value or value in (float("inf"), float("-inf")):
+        raise InputError(f"strength must be a finite number; found {value}")
+    return value
+
+
+def _show(strength: float | Tensor) -> str:
+    return f"{strength:g}" if not isinstance(strength, Tensor) else f"per row [{len(strength)}]"
