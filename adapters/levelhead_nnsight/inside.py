@@ -6,8 +6,9 @@ nothing else. They import nnsight's iteration, torch's arithmetic, and nothing o
 
 from __future__ import annotations
 
-from levelhead import operators
 from nnsight.intervention.iterator import Iterations
+
+from levelhead import operators
 
 
 def write(root, names, places, image_ids, prompt, tally):
@@ -18,9 +19,9 @@ def write(root, names, places, image_ids, prompt, tally):
     """
     run = operators.new_run(image_ids, prompt)
     try:
-        for step in Iterations()[:]:
+        for _ in Iterations()[:]:
             args, kwargs = root.inputs
-            call = {**dict(zip(names, args)), **kwargs}
+            call = {**dict(zip(names, args, strict=False)), **kwargs}
             now = operators.open_pass(call, run)
             for envoy, side, steps in places:
                 exchange(envoy, side, steps, now, tally)

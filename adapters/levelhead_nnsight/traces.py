@@ -51,7 +51,10 @@ class TraceGraph(ModuleGraph):
         found: dict[Site, Tensor] = {}
         call = self.arguments(batch, short=True)
         with self._steered(steer, prompt_length) as envoy, torch.no_grad():
-            places = [(_envoy(envoy, location.path), location, mode, where, members) for location, mode, where, members in picks]
+            places = [
+                (_envoy(envoy, location.path), location, mode, where, members)
+                for location, mode, where, members in picks
+            ]
             with envoy.trace(**call):
                 for place, location, mode, where, members in places:
                     tensor = first_tensor(place, location.side)
@@ -100,7 +103,7 @@ class TraceGraph(ModuleGraph):
         tally: dict[str, Any] = {}
         for function, arguments in self._work(self.target, plan(steer, self), None, tally):
             worker = Mediator(_SPAWNED, {}, {"function": function, "arguments": arguments})
-            worker.steer = steer  # pyright: ignore
+            worker.steer = steer  # pyright: ignore[reportAttributeAccessIssue]
             # Before the user's own block, so that what it reads after this line has been steered.
             interleaver.mediators.insert(interleaver.mediators.index(current()), worker)
             worker.start(interleaver)
@@ -108,7 +111,9 @@ class TraceGraph(ModuleGraph):
         interleaver.reindex()
 
     def hooks(self, steer: Steer, batch: Mapping[str, Tensor] | None = None) -> Any:
-        raise AdapterError("steer.hooks() gives TransformerLens hooks, and needs a TransformerBridge; here, use steer.on(model)")
+        raise AdapterError(
+            "steer.hooks() gives TransformerLens hooks, and needs a TransformerBridge; here, use steer.on(model)"
+        )
 
     # -- how -------------------------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ class TransformerLensAdapter:
 
     def accepts(self, model: Any) -> bool:
         return any(
-            cls.__name__ == "TransformerBridge" and cls.__module__.startswith("transformer_lens.") for cls in type(model).__mro__
+            cls.__name__ == "TransformerBridge" and cls.__module__.startswith("transformer_lens.")
+            for cls in type(model).__mro__
         )
 
     def wrap(self, model: Any, processor: Any = None) -> Any:
@@ -24,8 +25,9 @@ class TransformerLensAdapter:
 adapter = TransformerLensAdapter()
 
 
-def boot(model: Any, processor: Any = None) -> Any:
-    """A TransformerBridge around a loaded transformers model, which stays as it is; see `levelhead_transformer_lens.boot`."""
-    from levelhead_transformer_lens.boot import boot
+def __getattr__(name: str) -> Any:
+    if name == "boot":
+        from levelhead_transformer_lens.booting import boot
 
-    return boot(model, processor)
+        return boot
+    raise AttributeError(f"module 'levelhead_transformer_lens' has no attribute '{name}'")

@@ -5,9 +5,13 @@ They name modules and no more: the text towers are those of families that Transf
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from transformer_lens.model_bridge.generalized_components import LinearBridge, SiglipVisionEncoderBridge, VisionProjectionBridge
+from transformer_lens.model_bridge.generalized_components import (
+    LinearBridge,
+    SiglipVisionEncoderBridge,
+    VisionProjectionBridge,
+)
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 from transformer_lens.model_bridge.generalized_components.qwen3_5_vision_encoder import (
     Qwen3_5VisionBlockBridge,
@@ -26,12 +30,14 @@ class SmolVLMArchitectureAdapter(Idefics3ArchitectureAdapter):
 class Qwen2VLArchitectureAdapter(Qwen2_5_VLArchitectureAdapter):
     """``Qwen2VLForConditionalGeneration``: Qwen2.5-VL with a plain vision MLP."""
 
-    required_libraries: list[str] = []
+    required_libraries: ClassVar[list[str]] = []
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
-        mlp = GeneralizedComponent(name="mlp", submodules={"in": LinearBridge(name="fc1"), "out": LinearBridge(name="fc2")})
-        self.component_mapping["vision_encoder"] = Qwen3_5VisionEncoderBridge(  # pyright: ignore
+        mlp = GeneralizedComponent(
+            name="mlp", submodules={"in": LinearBridge(name="fc1"), "out": LinearBridge(name="fc2")}
+        )
+        self.component_mapping["vision_encoder"] = Qwen3_5VisionEncoderBridge(  # pyright: ignore[reportOptionalSubscript]
             name="model.visual",
             config=self.cfg,
             submodules={

@@ -81,7 +81,9 @@ class BridgeGraph(HookGraph):
         pairs: list[tuple[str, Callable[..., Any]]] = []
         for place in plan(steer, self):
             if self.point(place.location.site) is None:
-                raise AdapterError(f"the bridge has no hook point for '{place.location.site}'; use steer.on(bridge), which can write there")
+                raise AdapterError(
+                    f"the bridge has no hook point for '{place.location.site}'; use steer.on(bridge), which can write there"
+                )
             language = place.location.site.tower == "language"
 
             def write(tensor: Tensor, steps: Any = place.steps, language: bool = language) -> Tensor:

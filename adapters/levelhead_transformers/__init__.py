@@ -12,7 +12,8 @@ class TransformersAdapter:
 
     def accepts(self, model: Any) -> bool:
         return any(
-            cls.__name__ == "PreTrainedModel" and cls.__module__.startswith("transformers.") for cls in type(model).__mro__
+            cls.__name__ == "PreTrainedModel" and cls.__module__.startswith("transformers.")
+            for cls in type(model).__mro__
         )
 
     def wrap(self, model: Any, processor: Any = None) -> Any:

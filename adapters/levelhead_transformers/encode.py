@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from levelhead.errors import AdapterError, InputError
 from levelhead.inputs import check_alike, items_of
 
+
 class Batch(dict[str, Tensor]):
     """A plain dictionary of tensors that also remembers which tokens are the assistant's answer.
 
@@ -108,12 +109,21 @@ def _from_chat(processor: Any, items: list[Any], side: str) -> Batch:
     prefixes: list[str] = []
     for chat in items:
         answered = chat[-1]["role"] == "assistant"
-        prefixes.append(templates.apply_chat_template(chat[:-1] if answered else chat, tokenize=False, add_generation_prompt=True))
-        rows.append(templates.apply_chat_template(chat, tokenize=False, add_generation_prompt=False) if answered else prefixes[-1])
+        prefixes.append(
+            templates.apply_chat_template(chat[:-1] if answered else chat, tokenize=False, add_generation_prompt=True)
+        )
+        rows.append(
+            templates.apply_chat_template(chat, tokenize=False, add_generation_prompt=False)
+            if answered
+            else prefixes[-1]
+        )
     pictures = [_pictures(chat) for chat in items]
     if pictures[0]:
         batch = _process(processor, rows, pictures, side)
-        lengths = [int(_process(processor, [p], [i], side)["attention_mask"].sum()) for p, i in zip(prefixes, pictures, strict=True)]
+        lengths = [
+            int(_process(processor, [p], [i], side)["attention_mask"].sum())
+            for p, i in zip(prefixes, pictures, strict=True)
+        ]
     else:
         ids = tokenizer(rows, add_special_tokens=False)["input_ids"]
         batch = _padded(ids, side, _pad_id(tokenizer))
@@ -141,7 +151,9 @@ def _with_pictures(processor: Any, text: str, number: int) -> str:
         return text
     if getattr(processor, "chat_template", None):
         content = [*({"type": "image"} for _ in range(number)), {"type": "text", "text": text}]
-        return processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True)
+        return processor.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
     return f"{token * number} {text}"
 
 
@@ -160,7 +172,12 @@ def _process(processor: Any, texts: list[str], pictures: list[list[Any]], side: 
     try:
         # One list of pictures a row; processors that want a flat list take that too.
         encoded = processor(
-            text=texts, images=pictures, padding=True, padding_side=side, add_special_tokens=special, return_tensors="pt"
+            text=texts,
+            images=pictures,
+            padding=True,
+            padding_side=side,
+            add_special_tokens=special,
+            return_tensors="pt",
         )
     finally:
         if bare:

@@ -80,10 +80,14 @@ class HookGraph(ModuleGraph):
         return nullcontext() if steer is None else self.on(steer, prompt_length)
 
     def hooks(self, steer: Steer, batch: Mapping[str, Tensor] | None = None) -> Any:
-        raise AdapterError("steer.hooks() gives TransformerLens hooks, and needs a TransformerBridge; here, use steer.on(model)")
+        raise AdapterError(
+            "steer.hooks() gives TransformerLens hooks, and needs a TransformerBridge; here, use steer.on(model)"
+        )
 
     def inside(self, steer: Steer) -> None:
-        raise AdapterError("steer(model) works inside an nnsight trace, and needs an nnsight model; here, use steer.on(model)")
+        raise AdapterError(
+            "steer(model) works inside an nnsight trace, and needs an nnsight model; here, use steer.on(model)"
+        )
 
     # -- hooks -----------------------------------------------------------------------------------------
 

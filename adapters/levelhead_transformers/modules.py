@@ -104,7 +104,9 @@ class ModuleMap:
         if found is None:
             raise SiteError(self._absent(site))
         if site.head is not None and site.head >= (found.heads or 0):
-            raise SiteError(f"'{site}' was asked for, and there are {found.heads} heads at '{site.whole}' (heads 0 to {(found.heads or 0) - 1})")
+            raise SiteError(
+                f"'{site}' was asked for, and there are {found.heads} heads at '{site.whole}' (heads 0 to {(found.heads or 0) - 1})"
+            )
         return found
 
     def locate(self, site: Site) -> Location:
@@ -147,13 +149,13 @@ def _clean(name: str) -> str:
     return ".".join(part for part in name.split(".") if part != "_original_component")
 
 
-def _decoder(model: nn.Module) -> nn.Module:
-    decoder = model.get_decoder()  # pyright: ignore
+def _decoder(model: Any) -> nn.Module:
+    decoder = model.get_decoder()
     return model if decoder is None else decoder
 
 
-def _vision(model: nn.Module, decoder: nn.Module) -> nn.Module | None:
-    tower = model.get_encoder(modality="image")  # pyright: ignore
+def _vision(model: Any, decoder: nn.Module) -> nn.Module | None:
+    tower = model.get_encoder(modality="image")
     tower = None if tower is None else bare(tower)
     return None if tower is None or tower is model or tower is decoder or tower is _base(model) else tower
 
@@ -204,17 +206,17 @@ def _projector(model: nn.Module, vision: nn.Module) -> nn.Module | None:
     return _child(model, PROJECTOR) or _child(_base(model), PROJECTOR) or _child(vision, ("merger",))
 
 
-def _in_width(linear: nn.Module) -> int:
+def _in_width(linear: Any) -> int:
     if hasattr(linear, "in_features"):
-        return int(linear.in_features)  # pyright: ignore
-    return int(linear.weight.shape[0])  # pyright: ignore  # GPT-2's Conv1D keeps its weight as [in, out]
+        return int(linear.in_features)
+    return int(linear.weight.shape[0])  # GPT-2's Conv1D keeps its weight as [in, out]
 
 
-def _norm_width(norm: nn.Module) -> int:
-    return int(norm.weight.shape[-1])  # pyright: ignore
+def _norm_width(norm: Any) -> int:
+    return int(norm.weight.shape[-1])
 
 
-def _block(block: nn.Module, root: nn.Module, reasons: dict[str, str], tower: Tower) -> dict[str, Found]:
+def _block(block: nn.Module, root: Any, reasons: dict[str, str], tower: Tower) -> dict[str, Found]:
     attention, mlp = _child(block, ATTENTION), _child(block, MLP)
     sandwich = _child(block, ("pre_feedforward_layernorm",)) is not None or (
         _child(block, ("post_feedforward_layernorm",)) is not None and _child(block, LN1) is None
@@ -225,7 +227,7 @@ def _block(block: nn.Module, root: nn.Module, reasons: dict[str, str], tower: To
     ln2_post = _child(block, ("post_feedforward_layernorm",)) if sandwich else None
     width = next((_norm_width(norm) for norm in (ln1, ln1_post, ln2) if norm is not None), None)
     if width is None:
-        width = int(root.config.hidden_size)  # pyright: ignore
+        width = int(root.config.hidden_size)
     found = {"resid_pre": Found(block, "input", width), "resid_post": Found(block, "output", width)}
     for name, norm in (("ln1", ln1), ("ln1_post", ln1_post), ("ln2", ln2), ("ln2_post", ln2_post)):
         if norm is not None:
@@ -237,7 +239,9 @@ def _block(block: nn.Module, root: nn.Module, reasons: dict[str, str], tower: To
     scaled = any(hasattr(block, name) for name in ("lambda_1", "layer_scale1", "ls1"))
     if scaled:
         for name in ("attn_out", "mlp_out"):
-            reasons[f"{tower}/{name}"] = "a layer scale stands between the module's output and the residual stream; use 'resid_post'"
+            reasons[f"{tower}/{name}"] = (
+                "a layer scale stands between the module's output and the residual stream; use 'resid_post'"
+            )
     if attention is not None:
         out = _child(attention, OUT_PROJECTION)
         if out is not None:

@@ -68,7 +68,7 @@ class Passes:
             call = {**dict(zip(names, args, strict=False)), **kwargs}
             if call.get("input_ids") is None and call.get("inputs_embeds") is None:
                 return
-            run = getattr(here, "run", None)
+            run: Any = getattr(here, "run", None)
             if not getattr(here, "generating", False) and (run is None or _starts(call)):
                 run = operators.new_run(self._image_ids, self._prompt)
             here.run = run
@@ -87,7 +87,7 @@ class Passes:
         def run_generate(*args: Any, **kwargs: Any) -> Any:
             here = self._here
             before = getattr(here, "run", None), getattr(here, "generating", False)
-            prompt = kwargs.get("input_ids", kwargs.get("inputs", args[0] if args else None))
+            prompt: Any = kwargs.get("input_ids", kwargs.get("inputs", args[0] if args else None))
             length = self._prompt or (prompt.shape[1] if getattr(prompt, "ndim", 0) == 2 else None)
             here.run, here.generating = operators.new_run(self._image_ids, length), True
             try:

@@ -5,7 +5,21 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from levelhead import plots as plots
+    from levelhead.align import Alignment, align
+    from levelhead.capture import Activations, Moments, capture
+    from levelhead.doctor import doctor
+    from levelhead.edits import Ablate, Add, Affine, Rotate
+    from levelhead.errors import LevelheadError
+    from levelhead.files import load
+    from levelhead.graph import graph
+    from levelhead.methods import MeanDifference, RandomDirection
+    from levelhead.probes import ProbeSweep
+    from levelhead.sites import Site
+    from levelhead.steer import Steer
 
 __version__ = "0.1.0"
 
@@ -31,7 +45,27 @@ _HOMES = {
 }
 _ROOMS = ("data", "metrics", "methods", "plots", "probes", "sites", "tokens")
 
-__all__ = [*sorted(_HOMES), "plots"]
+__all__ = [
+    "Ablate",
+    "Activations",
+    "Add",
+    "Affine",
+    "Alignment",
+    "LevelheadError",
+    "MeanDifference",
+    "Moments",
+    "ProbeSweep",
+    "RandomDirection",
+    "Rotate",
+    "Site",
+    "Steer",
+    "align",
+    "capture",
+    "doctor",
+    "graph",
+    "load",
+    "plots",
+]
 
 
 def __getattr__(name: str) -> Any:

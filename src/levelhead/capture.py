@@ -152,11 +152,37 @@ class Moments:
 
 @overload
 def capture(
-    model: Any, inputs: Any, sites: Patterns = ..., at: Reader = ..., *, reduce: None = ..., **options: Any
+    model: Any,
+    inputs: Any,
+    sites: Patterns = ...,
+    at: Reader = ...,
+    *,
+    reduce: None = ...,
+    labels: Sequence[Any] | Tensor | None = ...,
+    steer: Steer | None = ...,
+    batch_size: int = ...,
+    prompt_length: int | None = ...,
+    dtype: torch.dtype | None = ...,
+    device: str | torch.device = ...,
+    processor: Any = ...,
+    verbose: bool = ...,
 ) -> Activations: ...
 @overload
 def capture(
-    model: Any, inputs: Any, sites: Patterns = ..., at: Reader = ..., *, reduce: Literal["moments"], **options: Any
+    model: Any,
+    inputs: Any,
+    sites: Patterns = ...,
+    at: Reader = ...,
+    *,
+    reduce: Literal["moments"],
+    labels: Sequence[Any] | Tensor | None = ...,
+    steer: Steer | None = ...,
+    batch_size: int = ...,
+    prompt_length: int | None = ...,
+    dtype: torch.dtype | None = ...,
+    device: str | torch.device = ...,
+    processor: Any = ...,
+    verbose: bool = ...,
 ) -> Moments: ...
 def capture(
     model: Any,
@@ -343,7 +369,9 @@ class _Store:
         codes = self.codes[example + first]
         for site, value in found.items():
             if len(value) != len(codes):
-                raise InputError(f"reduce='moments' needs one row an example at '{site}'; read 'mean' instead of every token")
+                raise InputError(
+                    f"reduce='moments' needs one row an example at '{site}'; read 'mean' instead of every token"
+                )
             sums = self.sums.setdefault(site, torch.zeros(len(self.classes), value.shape[1], dtype=torch.float64))
             sums.index_add_(0, codes, value.double().cpu())
         self.total = getattr(self, "total", torch.zeros(len(self.classes), dtype=torch.long))

@@ -43,6 +43,7 @@ class Edit:
 
     @property
     def params(self) -> dict[str, Tensor]:
+        """The numbers, by name."""
         return dict(self._params)
 
     @property
@@ -90,6 +91,7 @@ class Add(Edit):
         self._freeze({"vector": vector}, vector.shape[0])
 
     def directions(self) -> Float[Tensor, "k d"]:
+        """Unit directions that the edit writes along."""
         vector = self._params["vector"].detach()
         return (vector / vector.norm().clamp_min(torch.finfo(vector.dtype).tiny))[None]
 
@@ -131,7 +133,8 @@ class Ablate(Edit):
         self._freeze(params, basis.shape[1])
 
     @classmethod
-    def _from_params(cls, params: dict[str, Tensor]) -> Ablate:
+    def restore(cls, params: dict[str, Tensor]) -> Ablate:
+        """Build from `params`, to the bit."""
         # A saved basis is orthonormal already; running it through QR again would change its last bits.
         edit = object.__new__(cls)
         basis = params["basis"]
@@ -142,6 +145,7 @@ class Ablate(Edit):
         return edit
 
     def directions(self) -> Float[Tensor, "k d"]:
+        """Unit directions that the edit writes along."""
         return self._params["basis"].detach()
 
 
@@ -218,7 +222,8 @@ class Rotate(Edit):
         self._freeze(params, target.shape[0])
 
     @classmethod
-    def _from_params(cls, params: dict[str, Tensor]) -> Rotate:
+    def restore(cls, params: dict[str, Tensor]) -> Rotate:
+        """Build from `params`, to the bit."""
         edit = object.__new__(cls)
         edit._freeze(params, (params["plane"] if "plane" in params else params["target"]).shape[-1])
         return edit
@@ -254,7 +259,7 @@ def from_params(kind: str, params: dict[str, Tensor]) -> Edit:
         raise EditError(f"edit of kind '{kind}' cannot be made from {found}")
     cls = KINDS[kind]
     if issubclass(cls, (Ablate, Rotate)):
-        return cls._from_params(params)
+        return cls.restore(params)
     return cls(**params)
 
 
@@ -283,5 +288,3 @@ def _orthonormal(rows: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
         raise EditError(f"the {len(rows)} directions are linearly dependent; leave out those that repeat others")
     # QR leaves signs open: keep each direction's own.
     return (q * r.diagonal().sign()).T.contiguous().to(rows.dtype)
-
-

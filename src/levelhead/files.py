@@ -43,8 +43,10 @@ def save(steer: Steer, path: str | PathLike[str]) -> None:
         When `path` is a file, the disk is full, or the folder cannot be written.
     """
     folder = Path(path)
-    if isinstance(steer.strength, Tensor):
-        raise FileError("a steer with one strength a row belongs to one batch and cannot be saved; save it before multiplying")
+    if isinstance(steer.strength, Tensor) or any(isinstance(entry.strength, Tensor) for entry in steer.entries):
+        raise FileError(
+            "a steer with one strength a row belongs to one batch and cannot be saved; save it before multiplying"
+        )
     if folder.exists() and not folder.is_dir():
         raise FileError(f"cannot save a steer into '{folder}': that is a file, and a folder is needed")
     card = describe(steer)
@@ -113,7 +115,9 @@ def load(path: str | PathLike[str]) -> Steer:
     header = _read_header(file)
     text = header.get("__metadata__", {}).get("levelhead")
     if text is None:
-        raise FileError(f"'{file}' was not written by levelhead: its header has no card; use levelhead.Steer to wrap foreign vectors")
+        raise FileError(
+            f"'{file}' was not written by levelhead: its header has no card; use levelhead.Steer to wrap foreign vectors"
+        )
     card = _read_card(text, file)
     described = _check_tensors(card, header, file)
     from safetensors import SafetensorError, safe_open
@@ -177,7 +181,7 @@ def readme(card: Mapping[str, Any]) -> str:
     return (
         "---\nlibrary_name: levelhead\ntags: [levelhead, steering, fairness]\n---\n\n# A levelhead steer\n\n"
         f"| | |\n|---|---|\n{table}\n\n"
-        "```python\nimport levelhead as lh\n\nsteer = lh.load(\"this/folder\")\n"
+        '```python\nimport levelhead as lh\n\nsteer = lh.load("this/folder")\n'
         "with steer.on(model, strength=1.0) as steered:\n    ...\n```\n\n"
         f"## Intended use\n\n{card.get('intended_use', 'Research on how a model uses a protected attribute, and on lessening it.')}\n\n"
         f"## Limits\n\n{card.get('limits', 'A steer changes one model in one respect, as measured on its data; measure bias and capability on yours.')}\n\n"
@@ -194,7 +198,9 @@ def _read_header(file: Path) -> dict[str, Any]:
         first = opened.read(8)
         length = int.from_bytes(first, "little")
         if len(first) < 8 or not 2 <= length <= MAX_HEADER:
-            raise FileError(f"'{file}' is not a safetensors file: it begins with no readable header length ({size} bytes in all)")
+            raise FileError(
+                f"'{file}' is not a safetensors file: it begins with no readable header length ({size} bytes in all)"
+            )
         if length + 8 > size:
             raise FileError(f"'{file}' is truncated: its header should take {length} bytes, and the file has {size}")
         raw = opened.read(length)
@@ -251,7 +257,9 @@ def _check_tensors(card: dict[str, Any], header: dict[str, Any], file: Path) -> 
                     f"{where}: tensor '{number}.{name}' should be {dtype} {shape} by the card, and is {found['dtype']} {found['shape']}"
                 )
             if (end - begin) * 8 != prod(shape) * bits:
-                raise FileError(f"{where}: tensor '{number}.{name}' has {end - begin} bytes, which {dtype} {shape} does not take")
+                raise FileError(
+                    f"{where}: tensor '{number}.{name}' has {end - begin} bytes, which {dtype} {shape} does not take"
+                )
         expected |= {f"{number}.{name}" for name in sizes}
         described.append((fields, list(sizes)))
     extra = sorted(set(header) - expected - {"__metadata__"})
@@ -290,7 +298,9 @@ def _dump(card: Mapping[str, Any]) -> str:
     try:
         return json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise FileError(f"the card cannot be written as JSON: {error}; annotate with numbers, strings, lists and dicts") from error
+        raise FileError(
+            f"the card cannot be written as JSON: {error}; annotate with numbers, strings, lists and dicts"
+        ) from error
 
 
 def _dtype_name(dtype: torch.dtype) -> str:

@@ -146,7 +146,16 @@ class Graph(Protocol):
         """Steer for the length of a block, and leave no trace."""
         ...
 
+    def hooks(self, steer: Steer, batch: Mapping[str, Tensor] | None = None) -> list[tuple[str, Any]]:
+        """The steer as TransformerLens hooks; AdapterError on other graphs."""
+        ...
 
+    def inside(self, steer: Steer) -> None:
+        """Steer the nnsight trace that is open around the call; AdapterError on other graphs."""
+        ...
+
+
+@runtime_checkable
 class Adapter(Protocol):
     """What an entry point in the group ``levelhead.adapters`` resolves to."""
 

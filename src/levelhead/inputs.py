@@ -61,7 +61,9 @@ def items_of(inputs: Any) -> list[Any] | None:
     items: list[Any] = list(inputs)
     if not items:
         raise InputError(f"no inputs were given; give {KINDS}")
-    if all(isinstance(part, Mapping) and "role" in part for part in items) or all(isinstance(part, int) for part in items):
+    if all(isinstance(part, Mapping) and "role" in part for part in items) or all(
+        isinstance(part, int) for part in items
+    ):
         return [items]
     check_alike(items)
     return items
@@ -78,7 +80,9 @@ def check_alike(items: Sequence[Any]) -> tuple[str, bool]:
     found = sorted({(kind_of(item), has_picture(item)) for item in items})
     if len(found) > 1:
         names = " and ".join(f"{kind} {'with' if sees else 'without'} pictures" for kind, sees in found)
-        raise InputError(f"inputs of one kind are needed in a call, and these are of several: {names}; make a call for each")
+        raise InputError(
+            f"inputs of one kind are needed in a call, and these are of several: {names}; make a call for each"
+        )
     return found[0]
 
 
@@ -88,7 +92,9 @@ def has_picture(item: Any) -> bool:
     if kind != "chat":
         return kind == "pair"
     contents = [message.get("content") for message in item]
-    return any(part.get("type") == "image" for content in contents if not isinstance(content, str) for part in content or ())
+    return any(
+        part.get("type") == "image" for content in contents if not isinstance(content, str) for part in content or ()
+    )
 
 
 def _may_be_picture(value: Any) -> bool:

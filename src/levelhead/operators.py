@@ -9,17 +9,20 @@ A *run* is a dictionary that lives as long as one prompt is being worked on; a *
 pass of the model looks like: which absolute positions it covers, and which of them are pads or pictures.
 """
 
+# pyright: basic
+# Plain data has no better type than dict and list here: a server that runs this file may refuse more imports.
+
 from __future__ import annotations
 
 import torch
 
 
-def new_run(image_ids=(), prompt=None):
+def new_run(image_ids: tuple | list = (), prompt: int | None = None) -> dict:
     """Start a run: `image_ids` are the token ids of pictures, `prompt` the prompt's length where it is known."""
     return {"image_ids": list(image_ids), "prompt": prompt}
 
 
-def open_pass(call, run):
+def open_pass(call: dict, run: dict) -> dict:
     """Describe one forward pass from the arguments of the model's own ``forward``.
 
     Absolute positions come from the length of the key-value cache, never from a count of passes, so that
@@ -46,7 +49,7 @@ def open_pass(call, run):
     }
 
 
-def mask_of(scope, now):
+def mask_of(scope: str, now: dict) -> bool | torch.Tensor:
     """Which tokens of this pass a scope covers: True for all, False for none, else a mask [row, token].
 
     Pads are in no scope. With a prompt of P tokens, ``generated`` begins at the last prompt token, whose
@@ -57,7 +60,7 @@ def mask_of(scope, now):
     return now["masks"][scope]
 
 
-def _mask(scope, now):
+def _mask(scope: str, now: dict) -> bool | torch.Tensor:
     start, stop, prompt = now["start"], now["stop"], now["prompt"]
     if start >= prompt:
         return scope in ("all", "generated", "continuation", "text")
@@ -94,7 +97,7 @@ def _mask(scope, now):
     return mask if bool(mask.any()) else False
 
 
-def apply(h, steps, now, tally):
+def apply(h: torch.Tensor, steps: list, now: dict | None, tally: dict) -> torch.Tensor:
     """Run the steps of one place on its tensor ``h`` [..., d] and return a new tensor; ``h`` is not written.
 
     `now` is the pass, or None in the vision tower and the projector, where every row is a picture's.
@@ -119,7 +122,9 @@ def apply(h, steps, now, tally):
     return h if pieces is None else torch.cat(pieces, dim=-1)
 
 
-def _write(h, kind, strength, mask, params):
+def _write(
+    h: torch.Tensor, kind: str, strength: float | torch.Tensor, mask: bool | torch.Tensor, params: dict
+) -> torch.Tensor:
     # Half precision is widened for the arithmetic and rounded once; a float32 vector never widens the stream.
     wide = h.float() if h.dtype in (torch.float16, torch.bfloat16) else h
     params = {name: (p.to(wide.device) if p.dtype == torch.long else p.to(wide)) for name, p in params.items()}
@@ -132,17 +137,17 @@ def _write(h, kind, strength, mask, params):
     elif isinstance(strength, torch.Tensor):
         strength = strength.to(wide)
     new = OPERATORS[kind](wide, strength, params).to(h.dtype)
-    if mask is True:
+    if isinstance(mask, bool):
         return new
     return torch.where(mask.to(h.device)[..., None], new, h)
 
 
-def add(h, strength, params):
+def add(h: torch.Tensor, strength: float | torch.Tensor, params: dict) -> torch.Tensor:
     """``h + s*v``."""
     return h + strength * params["vector"]
 
 
-def ablate(h, strength, params):
+def ablate(h: torch.Tensor, strength: float | torch.Tensor, params: dict) -> torch.Tensor:
     """``h - s*B'(B h - c)``: remove the part of h in the span of B's orthonormal rows, or set it to c."""
     inside = h @ params["basis"].T
     if "offset" in params:
@@ -150,7 +155,7 @@ def ablate(h, strength, params):
     return h - strength * (inside @ params["basis"])
 
 
-def affine(h, strength, params):
+def affine(h: torch.Tensor, strength: float | torch.Tensor, params: dict) -> torch.Tensor:
     """``h + s*(a*h + b)``, on all coordinates or on those of ``index``."""
     part = h[..., params["index"]] if "index" in params else h
     change = 0.0
@@ -162,7 +167,7 @@ def affine(h, strength, params):
     return h.index_copy(-1, params["index"], new) if "index" in params else new
 
 
-def rotate(h, strength, params):
+def rotate(h: torch.Tensor, strength: float | torch.Tensor, params: dict) -> torch.Tensor:
     """Turn h by ``s*angle`` on its own sphere: in a fixed plane, or along the great circle to a direction."""
     turn = strength * params["angle"]
     if "plane" in params:
@@ -184,7 +189,7 @@ def rotate(h, strength, params):
     return h + (torch.cos(angle) - 1.0) * h + norm * torch.sin(angle) * across
 
 
-def _cos_sin(turn, h):
+def _cos_sin(turn: float | torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     turn = torch.as_tensor(turn, dtype=h.dtype, device=h.device)
     return torch.cos(turn), torch.sin(turn)
 
@@ -192,7 +197,7 @@ def _cos_sin(turn, h):
 OPERATORS = {"add": add, "ablate": ablate, "affine": affine, "rotate": rotate}
 
 
-def take(h, mode, where):
+def take(h: torch.Tensor, mode: str, where: torch.Tensor) -> torch.Tensor:
     """Keep the wanted tokens of ``h`` [row, token, d] as a copy that holds nothing else alive.
 
     ``mode`` is ``pick`` (``where``: a position for each row, gives [row, d]), ``mean`` (``where``: a mask
@@ -209,7 +214,7 @@ def take(h, mode, where):
     return h[where]
 
 
-def take_rows(h, mode, where):
+def take_rows(h: torch.Tensor, mode: str, where: list[int]) -> torch.Tensor:
     """The same for picture patches, ``h`` [image, patch, d] or [patch, d]; ``where`` holds a weight for each example.
 
     The patches of one example lie together, as many as its weight's share of all.

@@ -43,7 +43,9 @@ def plan(steer: Steer, graph: Graph) -> list[Placed]:
         strength = steer.strength * entry.strength
         if isinstance(strength, Tensor):
             if entry.site.tower != "language":
-                raise InputError(f"one strength a row was given, and '{entry.site}' has picture patches instead of rows")
+                raise InputError(
+                    f"one strength a row was given, and '{entry.site}' has picture patches instead of rows"
+                )
         elif strength == 0:
             continue
         head = None if entry.site.head is None else (entry.site.head, location.heads or 1)
@@ -56,7 +58,9 @@ def _fit(entry: Entry, graph: Graph) -> Location:
     location = graph.locate(entry.site)
     width = entry.edit.width
     if width is not None and width != location.width:
-        raise EditError(f"the edit at '{entry.site}' has width {width}, and the model has {location.width} there ({location})")
+        raise EditError(
+            f"the edit at '{entry.site}' has width {width}, and the model has {location.width} there ({location})"
+        )
     if entry.edit.min_width > location.width:
         raise EditError(
             f"the edit at '{entry.site}' writes coordinate {entry.edit.min_width - 1}, and the model has {location.width} there"
@@ -96,7 +100,7 @@ def report(steer: Steer, tally: dict[str, Any]) -> None:
     """Warn of the sites that a steer was meant to write and no forward pass wrote."""
     if not isinstance(steer.strength, Tensor) and steer.strength == 0:
         return
-    silent = {str(entry.site) for entry in steer.entries if entry.strength != 0}
+    silent = {str(entry.site) for entry in steer.entries if isinstance(entry.strength, Tensor) or entry.strength != 0}
     silent -= {site for site, number in counts(steer, tally).items() if number}
     if silent:
         names = ", ".join(sorted(silent)[:6]) + (", ..." if len(silent) > 6 else "")

@@ -110,7 +110,9 @@ class Site:
         if self.tower not in TOWERS:
             raise SiteError(f"unknown tower '{self.tower}'; towers are 'language' (unwritten) and 'vision'")
         if (self.layer is None) != (self.component in LAYERLESS):
-            wants = "takes no layer" if self.component in LAYERLESS else "needs a layer, as in " + f"'{self.component}.3'"
+            wants = (
+                "takes no layer" if self.component in LAYERLESS else "needs a layer, as in " + f"'{self.component}.3'"
+            )
             raise SiteError(f"site '{self._write()}': component '{self.component}' {wants}")
         if self.layer is not None and self.layer < 0:
             raise SiteError(
@@ -300,7 +302,9 @@ def _indices(part: str, size: int, pattern: str, what: str) -> range | tuple[int
         index = int(part)
         real = index + size if index < 0 else index
         if not 0 <= real < size:
-            raise SiteError(f"pattern '{pattern}': {what} {index} was asked for, and there are {size} ({what}s 0 to {size - 1})")
+            raise SiteError(
+                f"pattern '{pattern}': {what} {index} was asked for, and there are {size} ({what}s 0 to {size - 1})"
+            )
         return (real,)
     found = _SLICE.match(part)
     if found is None:
@@ -308,11 +312,14 @@ def _indices(part: str, size: int, pattern: str, what: str) -> range | tuple[int
     start, stop = (int(x) if x else None for x in found.groups())
     chosen = range(size)[start:stop]
     if not chosen or (stop is not None and stop > size) or (start is not None and start >= size):
-        raise SiteError(f"pattern '{pattern}': {what}s {part} were asked for, and there are {size} ({what}s 0 to {size - 1})")
+        raise SiteError(
+            f"pattern '{pattern}': {what}s {part} were asked for, and there are {size} ({what}s 0 to {size - 1})"
+        )
     return chosen
 
 
 def why_absent(component: str, tower: Tower, have: Sequence[Site]) -> str:
+    """Say that a component is not there, and what is."""
     here = sorted({s.component for s in have if s.tower == tower}, key=COMPONENTS.index)
     if not here:
         towers = sorted({s.tower for s in have})

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 from jaxtyping import Float
@@ -29,15 +29,15 @@ class Entry:
     ----------
     site : Site
     edit : Edit
-    strength : float
-        This entry's own factor; the steer's strength multiplies it.
+    strength : float or Float[Tensor, "row"]
+        This entry's own factor, or one for each row of a batch; the steer's strength multiplies it.
     scope : str
         Which tokens are written (`levelhead.tokens.SCOPES`).
     """
 
     site: Site
     edit: Edit
-    strength: float = 1.0
+    strength: float | Tensor = 1.0
     scope: str = "all"
 
 
@@ -83,7 +83,8 @@ class Steer:
         card: Mapping[str, Any] | None = None,
     ) -> None:
         if isinstance(edits, Mapping):
-            entries = [Entry(Site.parse(site), edit, scope=scope) for site, edit in edits.items()]
+            named = cast("Mapping[Site | str, Edit]", edits)
+            entries = [Entry(Site.parse(site), edit, scope=scope) for site, edit in named.items()]
             entries.sort(key=lambda entry: entry.site)
         else:
             entries = list(edits)
@@ -275,7 +276,9 @@ def _check_strength(strength: Strength) -> float | Tensor:
         if strength.dim() == 0:
             return _check_strength(float(strength))
         if strength.dim() != 1 or not bool(torch.isfinite(strength).all()):
-            raise InputError(f"strength must be finite, a number or one a row [row]; found shape {tuple(strength.shape)}")
+            raise InputError(
+                f"strength must be finite, a number or one a row [row]; found shape {tuple(strength.shape)}"
+            )
         return strength
     value = float(strength)
     if value != value or value in (float("inf"), float("-inf")):

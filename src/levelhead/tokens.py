@@ -129,7 +129,9 @@ def choose(at: Reader, layout: Layout) -> tuple[Mode, Tensor]:
     mask = layout.real if name in ("mean", "all") else _mask(name, layout)
     empty = ~mask.any(dim=1)
     if bool(empty.any()):
-        raise InputError(f"at='{at}' was asked for, and row {int(empty.nonzero()[0, 0])} of the batch has no such token")
+        raise InputError(
+            f"at='{at}' was asked for, and row {int(empty.nonzero()[0, 0])} of the batch has no such token"
+        )
     return ("each" if each else "mean"), mask
 
 

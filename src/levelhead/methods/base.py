@@ -89,7 +89,9 @@ def class_means(
         value = acts[site].double().cpu()
         if not bool(torch.isfinite(value).all()):
             row = int((~torch.isfinite(value).all(dim=1)).nonzero()[0, 0])
-            raise InputError(f"activations at '{site}' have NaN or infinite entries, first in row {row}; look at that input")
+            raise InputError(
+                f"activations at '{site}' have NaN or infinite entries, first in row {row}; look at that input"
+            )
         sums = torch.zeros(len(classes), value.shape[1], dtype=torch.float64).index_add_(0, codes, value)
         means[site] = sums / counts[:, None]
     return classes, counts, means

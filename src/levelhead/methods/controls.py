@@ -50,8 +50,14 @@ class RandomDirection(Method):
             width = entry.edit.min_width
             if not self.shared or width not in drawn:
                 drawn[width] = torch.randn(8, width, generator=generator)
-            entries.append(Entry(entry.site, _randomized(entry, drawn[width], generator, acts), entry.strength, entry.scope))
-        card = {**steer.card, "method": {"name": "RandomDirection", "params": self.get_params()}, "versions": versions()}
+            entries.append(
+                Entry(entry.site, _randomized(entry, drawn[width], generator, acts), entry.strength, entry.scope)
+            )
+        card = {
+            **steer.card,
+            "method": {"name": "RandomDirection", "params": self.get_params()},
+            "versions": versions(),
+        }
         return Steer(entries, strength=steer.strength, card=card)
 
 

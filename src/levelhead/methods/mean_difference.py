@@ -80,14 +80,18 @@ class MeanDifference(Method):
             For sites that were not captured.
         """
         if self.edit not in ("ablate", "add") or self.to not in ("zero", "mean"):
-            raise InputError(f"edit must be 'ablate' or 'add' and to 'zero' or 'mean'; found {self.edit!r}, {self.to!r}")
+            raise InputError(
+                f"edit must be 'ablate' or 'add' and to 'zero' or 'mean'; found {self.edit!r}, {self.to!r}"
+            )
         sites = resolve(self.sites, acts.sites)
         classes, counts, means = class_means(acts, labels, sites)
         positive = classes[-1] if self.positive is None else self.positive
         if positive not in classes:
             raise InputError(f"positive={positive!r} is not among the labels {classes}")
         if self.edit == "add" and len(classes) != 2:
-            raise InputError(f"edit='add' moves one group onto another and needs two classes; found {len(classes)}: {classes}")
+            raise InputError(
+                f"edit='add' moves one group onto another and needs two classes; found {len(classes)}: {classes}"
+            )
         order = [classes.index(positive), *(i for i, label in enumerate(classes) if label != positive)]
         first = acts[sites[0]] if isinstance(acts, Activations) else acts.sums[sites[0]]
         facts = {
@@ -95,7 +99,9 @@ class MeanDifference(Method):
             "sha256": fingerprint(labels, first),
         }
         self.steer_ = Steer(
-            {site: self._edit(means[site][order]) for site in sites}, scope=self.scope, card=self.card(acts.source, **facts)
+            {site: self._edit(means[site][order]) for site in sites},
+            scope=self.scope,
+            card=self.card(acts.source, **facts),
         )
         return self.steer_
 

@@ -44,8 +44,8 @@ def boot(model: nn.Module, processor: Any = None) -> Any:
             "'transformer_lens.architectures', or use the transformers or nnsight graph"
         )
     shared: dict[int, Any] = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
-    tree = copy.deepcopy(model, shared)
-    tree.config._attn_implementation = "eager"  # pyright: ignore
+    tree: Any = copy.deepcopy(model, shared)
+    tree.config._attn_implementation = "eager"
     tokenizer = getattr(processor, "tokenizer", processor)
     # Some adapters insist on torchvision, for processors that levelhead does not use; the models need none.
     needs = known[name].__dict__.get("required_libraries")
