@@ -49,7 +49,9 @@ class Tiny:
             model = self.build()
             with torch.no_grad():
                 for parameter in model.parameters():
-                    parameter.normal_(0.0, 0.3) if parameter.dim() > 1 else parameter.add_(0.3 * torch.randn_like(parameter))
+                    parameter.normal_(0.0, 0.3) if parameter.dim() > 1 else parameter.add_(
+                        0.3 * torch.randn_like(parameter)
+                    )
         model.generation_config.eos_token_id = None
         model.generation_config.pad_token_id = 0
         return model.float().eval()
@@ -87,7 +89,10 @@ def _clip_pixels(rows: int) -> dict[str, Tensor]:
 
 
 def _idefics_pixels(rows: int) -> dict[str, Tensor]:
-    return {"pixel_values": _pixels(rows, 1, 3, 28, 28), "pixel_attention_mask": torch.ones(rows, 1, 28, 28, dtype=torch.bool)}
+    return {
+        "pixel_values": _pixels(rows, 1, 3, 28, 28),
+        "pixel_attention_mask": torch.ones(rows, 1, 28, 28, dtype=torch.bool),
+    }
 
 
 def _qwen_pixels(patch: int) -> Callable[[int], dict[str, Tensor]]:
@@ -115,8 +120,11 @@ def _eager(config: Any) -> Any:
 
 def _llava() -> Any:
     config = tf.LlavaConfig(
-        vision_config=tf.CLIPVisionConfig(**CLIP), text_config=tf.LlamaConfig(**TEXT), image_token_index=IMAGE,
-        vision_feature_layer=-2, image_seq_length=4,
+        vision_config=tf.CLIPVisionConfig(**CLIP),
+        text_config=tf.LlamaConfig(**TEXT),
+        image_token_index=IMAGE,
+        vision_feature_layer=-2,
+        image_seq_length=4,
     )
     return tf.LlavaForConditionalGeneration(_eager(config))
 
@@ -124,8 +132,18 @@ def _llava() -> Any:
 def _qwen2_vl() -> Any:
     config = tf.Qwen2VLConfig(
         text_config=_text(rope_parameters=MROPE),
-        vision_config={"depth": 3, "embed_dim": 16, "hidden_size": 32, "num_heads": 2, "patch_size": 14, "mlp_ratio": 2},
-        image_token_id=IMAGE, video_token_id=61, vision_start_token_id=62, vision_end_token_id=63,
+        vision_config={
+            "depth": 3,
+            "embed_dim": 16,
+            "hidden_size": 32,
+            "num_heads": 2,
+            "patch_size": 14,
+            "mlp_ratio": 2,
+        },
+        image_token_id=IMAGE,
+        video_token_id=61,
+        vision_start_token_id=62,
+        vision_end_token_id=63,
     )
     return tf.Qwen2VLForConditionalGeneration(_eager(config))
 
@@ -134,10 +152,19 @@ def _qwen25_vl() -> Any:
     config = tf.Qwen2_5_VLConfig(
         text_config=_text(rope_parameters=MROPE),
         vision_config={
-            "depth": 3, "hidden_size": 16, "out_hidden_size": 32, "intermediate_size": 24, "num_heads": 2, "patch_size": 14,
-            "window_size": 56, "fullatt_block_indexes": [1],
+            "depth": 3,
+            "hidden_size": 16,
+            "out_hidden_size": 32,
+            "intermediate_size": 24,
+            "num_heads": 2,
+            "patch_size": 14,
+            "window_size": 56,
+            "fullatt_block_indexes": [1],
         },
-        image_token_id=IMAGE, video_token_id=61, vision_start_token_id=62, vision_end_token_id=63,
+        image_token_id=IMAGE,
+        video_token_id=61,
+        vision_start_token_id=62,
+        vision_end_token_id=63,
     )
     return tf.Qwen2_5_VLForConditionalGeneration(_eager(config))
 
@@ -146,10 +173,19 @@ def _qwen3_vl() -> Any:
     config = tf.Qwen3VLConfig(
         text_config=_text(head_dim=8, rope_parameters={**MROPE, "mrope_interleaved": True}),
         vision_config={
-            "depth": 3, "hidden_size": 16, "out_hidden_size": 32, "intermediate_size": 24, "num_heads": 2, "patch_size": 16,
-            "deepstack_visual_indexes": [0, 1], "num_position_embeddings": 16,
+            "depth": 3,
+            "hidden_size": 16,
+            "out_hidden_size": 32,
+            "intermediate_size": 24,
+            "num_heads": 2,
+            "patch_size": 16,
+            "deepstack_visual_indexes": [0, 1],
+            "num_position_embeddings": 16,
         },
-        image_token_id=IMAGE, video_token_id=61, vision_start_token_id=62, vision_end_token_id=63,
+        image_token_id=IMAGE,
+        video_token_id=61,
+        vision_start_token_id=62,
+        vision_end_token_id=63,
     )
     return tf.Qwen3VLForConditionalGeneration(_eager(config))
 
@@ -171,16 +207,22 @@ def _smolvlm() -> Any:
 def _gemma3_mm() -> Any:
     config = tf.Gemma3Config(
         text_config=tf.Gemma3TextConfig(**_text(head_dim=16, query_pre_attn_scalar=16, sliding_window=8)),
-        vision_config=tf.SiglipVisionConfig(**CLIP), image_token_index=IMAGE, mm_tokens_per_image=4,
-        boi_token_index=58, eoi_token_index=59,
+        vision_config=tf.SiglipVisionConfig(**CLIP),
+        image_token_index=IMAGE,
+        mm_tokens_per_image=4,
+        boi_token_index=58,
+        eoi_token_index=59,
     )
     return tf.Gemma3ForConditionalGeneration(_eager(config))
 
 
 def _paligemma() -> Any:
     config = tf.PaliGemmaConfig(
-        text_config=tf.GemmaConfig(**_text(head_dim=8)), vision_config=tf.SiglipVisionConfig(**CLIP),
-        image_token_index=IMAGE, projection_dim=32, hidden_size=32,
+        text_config=tf.GemmaConfig(**_text(head_dim=8)),
+        vision_config=tf.SiglipVisionConfig(**CLIP),
+        image_token_index=IMAGE,
+        projection_dim=32,
+        hidden_size=32,
     )
     return tf.PaliGemmaForConditionalGeneration(_eager(config))
 
@@ -189,7 +231,8 @@ def _internvl() -> Any:
     config = tf.InternVLConfig(
         text_config=tf.Qwen2Config(**TEXT),
         vision_config=tf.InternVLVisionConfig(**{**CLIP, "image_size": [28, 28], "patch_size": [14, 14]}),
-        image_token_id=IMAGE, downsample_ratio=0.5,
+        image_token_id=IMAGE,
+        downsample_ratio=0.5,
     )
     return tf.InternVLForConditionalGeneration(_eager(config))
 
@@ -197,13 +240,30 @@ def _internvl() -> Any:
 ARCHITECTURES: dict[str, Tiny] = {
     tiny.name: tiny
     for tiny in (
-        Tiny("gpt2", lambda: tf.GPT2LMHeadModel(_eager(tf.GPT2Config(
-            vocab_size=VOCAB, n_embd=32, n_layer=3, n_head=4, n_positions=128, bos_token_id=1, eos_token_id=None, pad_token_id=0)))),
+        Tiny(
+            "gpt2",
+            lambda: tf.GPT2LMHeadModel(
+                _eager(
+                    tf.GPT2Config(
+                        vocab_size=VOCAB,
+                        n_embd=32,
+                        n_layer=3,
+                        n_head=4,
+                        n_positions=128,
+                        bos_token_id=1,
+                        eos_token_id=None,
+                        pad_token_id=0,
+                    )
+                )
+            ),
+        ),
         Tiny("llama", lambda: tf.LlamaForCausalLM(_eager(tf.LlamaConfig(**TEXT)))),
         Tiny("qwen2", lambda: tf.Qwen2ForCausalLM(_eager(tf.Qwen2Config(**TEXT)))),
         Tiny("qwen3", lambda: tf.Qwen3ForCausalLM(_eager(tf.Qwen3Config(**_text(head_dim=16))))),
         Tiny("gemma2", lambda: tf.Gemma2ForCausalLM(_eager(tf.Gemma2Config(**_text(head_dim=16, sliding_window=8))))),
-        Tiny("gemma3", lambda: tf.Gemma3ForCausalLM(_eager(tf.Gemma3TextConfig(**_text(head_dim=16, sliding_window=8))))),
+        Tiny(
+            "gemma3", lambda: tf.Gemma3ForCausalLM(_eager(tf.Gemma3TextConfig(**_text(head_dim=16, sliding_window=8))))
+        ),
         Tiny("llava", _llava, _clip_pixels, 4),
         Tiny("qwen2_vl", _qwen2_vl, _qwen_pixels(14), 4),
         Tiny("qwen2_5_vl", _qwen25_vl, _qwen_pixels(14), 4),

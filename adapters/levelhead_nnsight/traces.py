@@ -70,7 +70,7 @@ class TraceGraph(ModuleGraph):
 
     def generate(self, batch: Mapping[str, Tensor], steer: Steer | None = None, **options: Any) -> Tensor:
         with self._steered(steer, None) as envoy:
-            return envoy.trace(**generation(batch, options), fn="generate", trace=False)
+            return envoy.trace(**generation(batch, options, self.map.image_ids), fn="generate", trace=False)
 
     @contextmanager
     def on(self, steer: Steer, prompt_length: int | None = None) -> Iterator[Any]:

@@ -118,8 +118,12 @@ def take(tensor: Tensor, tower: str, mode: str, where: Any) -> Tensor:
     return operators.take_rows(tensor, mode, where)
 
 
-def generation(batch: Mapping[str, Tensor], options: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of ``generate``, which numbers positions itself; rows padded on the right are moved to the left."""
+def generation(batch: Mapping[str, Tensor], options: dict[str, Any], image_ids: tuple[int, ...]) -> dict[str, Any]:
+    """Arguments of ``generate``, which numbers positions itself.
+
+    Rows padded on the right are moved to the left. Image tokens are never sampled: a text with one more of them than
+    it has pictures cannot be scored afterwards.
+    """
     call: dict[str, Any] = {name: value for name, value in batch.items() if name != "position_ids"}
     mask = batch.get("attention_mask")
     if mask is not None and bool((mask[:, -1] == 0).any()):
@@ -127,6 +131,8 @@ def generation(batch: Mapping[str, Tensor], options: dict[str, Any]) -> dict[str
         for name, value in call.items():
             if isinstance(value, Tensor) and value.shape == mask.shape:
                 call[name] = torch.stack([row.roll(int(gap)) for row, gap in zip(value, gaps, strict=True)])
+    if image_ids:
+        options = {**options, "suppress_tokens": [*(options.get("suppress_tokens") or ()), *image_ids]}
     return {**call, **options}
 
 

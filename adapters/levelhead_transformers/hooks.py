@@ -61,7 +61,7 @@ class HookGraph(ModuleGraph):
 
     def generate(self, batch: Mapping[str, Tensor], steer: Steer | None = None, **options: Any) -> Tensor:
         with self._steered(steer, None):
-            return self.model.generate(**generation(batch, options))
+            return self.model.generate(**generation(batch, options, self.map.image_ids))
 
     @contextmanager
     def on(self, steer: Steer, prompt_length: int | None = None) -> Iterator[Any]:

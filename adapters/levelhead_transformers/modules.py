@@ -22,9 +22,9 @@ ATTENTION = ("self_attn", "attn", "attention", "self_attention")
 OUT_PROJECTION = ("o_proj", "out_proj", "c_proj", "proj", "projection_layer", "dense", "wo")
 MLP = ("mlp", "feed_forward", "block_sparse_moe", "moe")
 DOWN_PROJECTION = ("down_proj", "c_proj", "fc2", "linear_fc2", "dense_4h_to_h", "w2", "fc_out")
-LN1 = ("input_layernorm", "ln_1", "layer_norm1", "norm1", "layernorm_before", "ln1")
-LN2 = ("post_attention_layernorm", "ln_2", "layer_norm2", "norm2", "layernorm_after", "ln2")
-LN_FINAL = ("norm", "ln_f", "final_layernorm", "final_layer_norm", "post_layernorm", "layernorm")
+LN1 = ("input_layernorm", "ln_1", "layer_norm1", "norm1", "layernorm_before", "ln1", "operator_norm")
+LN2 = ("post_attention_layernorm", "ln_2", "layer_norm2", "norm2", "layernorm_after", "ln2", "ffn_norm")
+LN_FINAL = ("embedding_norm", "norm", "ln_f", "final_layernorm", "final_layer_norm", "post_layernorm", "layernorm")
 PROJECTOR = ("multi_modal_projector", "connector", "mm_projector", "aligner")
 
 
@@ -232,7 +232,8 @@ def _block(block: nn.Module, root: Any, reasons: dict[str, str], tower: Tower) -
     for name, norm in (("ln1", ln1), ("ln1_post", ln1_post), ("ln2", ln2), ("ln2_post", ln2_post)):
         if norm is not None:
             found[name] = Found(norm, "output", width)
-    if ln2 is not None and attention is not None:
+    parallel = bool(getattr(getattr(root, "config", None), "use_parallel_residual", False))
+    if ln2 is not None and not parallel:
         found["resid_mid"] = Found(ln2, "input", width)
     elif sandwich and mlp is not None:
         found["resid_mid"] = Found(mlp, "input", width)

@@ -190,7 +190,7 @@ def capture(
     sites: Patterns = "resid_post.*",
     at: Reader = "last",
     *,
-    reduce: Literal["moments"] | None = None,
+    reduce: str | None = None,
     labels: Sequence[Any] | Tensor | None = None,
     steer: Steer | None = None,
     batch_size: int = 32,

@@ -100,7 +100,7 @@ class Checkup:
     def _row(self, family: list[Site]) -> str:
         first = self.locations[family[0]]
         layers = [site.layer for site in family if site.layer is not None]
-        span = "-" if not layers else f"{layers[0]}" if len(layers) == 1 else f"{layers[0]}-{layers[-1]}"
+        span = _span(layers)
         name = f"{'vision/' if first.site.tower == 'vision' else ''}{first.site.component}"
         heads = str(first.heads or "-")
         return f"{name:<22}{span:<12}{first.width:>6}{heads:>6}  {first.hook} | {first.path} {first.side}"
@@ -168,6 +168,13 @@ def _batch(on: Graph, inputs: Any, result: Checkup) -> dict[str, Tensor]:
         except (LevelheadError, ImportError, ValueError, TypeError, KeyError):
             pass
     return {**on.encode(ids)}
+
+
+def _span(layers: list[int]) -> str:
+    """Layers in words: ``0-29``, ``1,3,5``, or ``-`` for none."""
+    if len(layers) > 1 and layers == list(range(layers[0], layers[-1] + 1)):
+        return f"{layers[0]}-{layers[-1]}"
+    return ",".join(map(str, layers)) or "-"
 
 
 def _vector(width: int, seed: int) -> Tensor:

@@ -7,7 +7,7 @@ are Okabe and Ito's, which color-blind people can tell apart; nothing is told by
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,251 @@
+"""What the demo measures: the pronoun gap over occupations, and what it costs to close it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from levelhead.demo.sentences import Sentence, occupations
+from levelhead.errors import InputError
+from levelhead.graph import Graph
+from levelhead.steer import Steer
+
+Array = NDArray[np.float64]
+
+RESAMPLES = 4999
+"""Bootstrap draws an interval."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval.
+
+    Attributes
+    ----------
+    value, low, high : float
+    n : int
+        Number of units that were resampled.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.value:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+
+    def record(self) -> dict[str, float]:
+        """As plain numbers."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Sentences, encoded once, so that every graph and every steer gets the very same tokens.
+
+    Attributes
+    ----------
+    sentences : tuple of Sentence
+    batches : list of dict of str to Tensor
+    rows : list of Int[Tensor, "row"]
+        For each batch, which sentences are in it: they are sorted by length, so that little is padding.
+    pronouns : tuple of int
+        Token ids of ' she' and ' he'.
+    """
+
+    sentences: tuple[Sentence, ...]
+    batches: list[dict[str, Tensor]]
+    rows: list[Int[Tensor, " row"]]
+    pronouns: tuple[int, int]
+
+    @classmethod
+    def of(cls, graph: Graph, tokenizer: Any, sentences: Sequence[Sentence], size: int = 32) -> Prompts:
+        """Encode sentences with one graph, for all."""
+        order = sorted(range(len(sentences)), key=lambda i: len(sentences[i].text))
+        rows = [torch.tensor(order[first : first + size]) for first in range(0, len(order), size)]
+        batches = [dict(graph.encode([sentences[i].text for i in picked.tolist()])) for picked in rows]
+        return cls(tuple(sentences), batches, rows, pronoun_ids(tokenizer))
+
+    def last_logits(self, graph: Graph, steer: Steer | None = None) -> Float[Tensor, "sentence vocabulary"]:
+        """Logits of the next word after every sentence."""
+        found: Tensor | None = None
+        with torch.no_grad():
+            for batch, picked in zip(self.batches, self.rows, strict=True):
+                logits = graph.logits(batch, steer)[:, -1].float()
+                if found is None:
+                    found = torch.empty(len(self.sentences), logits.shape[1])
+                found[picked] = logits
+        assert found is not None
+        return found
+
+    def pronouns_in(self, logits: Float[Tensor, "sentence vocabulary"]) -> Pronouns:
+        """She against he, for every sentence."""
+        she, he = logits.log_softmax(-1)[:, list(self.pronouns)].double().T
+        return Pronouns(self.sentences, (she - he).numpy(), (she.exp() + he.exp()).numpy())
+
+    def __call__(self, graph: Graph, steer: Steer | None = None) -> Pronouns:
+        """She against he, for every sentence, on a graph that is steered or not."""
+        return self.pronouns_in(self.last_logits(graph, steer))
+
+
+@dataclass(frozen=True)
+class Pronouns:
+    """The odds of the pronouns after some sentences.
+
+    Attributes
+    ----------
+    sentences : tuple of Sentence
+    odds : array [sentence]
+        log P(she) - log P(he), in nats.
+    mass : array [sentence]
+        P(she) + P(he): how likely a pronoun is at all.
+    """
+
+    sentences: tuple[Sentence, ...]
+    odds: Array
+    mass: Array
+
+    def by_unit(self) -> dict[str, float]:
+        """Mean log-odds of each occupation or name, over templates, in nats."""
+        return self._by_unit(self.odds)
+
+    def gap(self) -> float:
+        """Mean log-odds of female-typed units minus that of male-typed ones, every unit counted once; in nats."""
+        female, male = self.sides()
+        return float(female.mean() - male.mean())
+
+    def sides(self) -> tuple[Array, Array]:
+        """Log-odds by unit, of the female-typed units and of the male-typed ones."""
+        typed = {sentence.unit: sentence.female for sentence in self.sentences}
+        means = self.by_unit()
+        female, male = (np.array([means[unit] for unit in means if typed[unit] == side]) for side in (True, False))
+        return female, male
+
+    def fitting(self) -> Array:
+        """For each unit, the share of sentences whose likelier pronoun is the one for the person named."""
+        typed = np.array([sentence.female for sentence in self.sentences])
+        return np.array(list(self._by_unit(((self.odds > 0) == typed).astype(float)).values()))
+
+    def rank(self) -> float:
+        """Spearman correlation of the occupations' log-odds with women's share."""
+        return float(_spearman(*self.shares()))
+
+    def level(self) -> float:
+        """Mean log-odds over units, in nats: above 0 the model leans to 'she'."""
+        return float(np.mean(list(self.by_unit().values())))
+
+    def shares(self) -> tuple[Array, Array]:
+        """Women's share in percent, and log-odds, for each occupation."""
+        table = {job.name: job.percent_women for job in occupations()}
+        means = self.by_unit()
+        return np.array([table[unit] for unit in means]), np.array(list(means.values()))
+
+    def _by_unit(self, values: Array) -> dict[str, float]:
+        found: dict[str, list[float]] = {}
+        for sentence, value in zip(self.sentences, values, strict=True):
+            found.setdefault(sentence.unit, []).append(float(value))
+        return {unit: float(np.mean(several)) for unit, several in found.items()}
+
+
+def loss(
+    graph: Graph, batches: Sequence[Mapping[str, Tensor]], steer: Steer | None = None
+) -> Float[Tensor, " paragraph"]:
+    """Mean negative log-likelihood of each paragraph's tokens, in nats a token.
+
+    Parameters
+    ----------
+    graph : Graph
+    batches : sequence of dict of str to Tensor
+        Encoded paragraphs, one a batch, without padding.
+    steer : Steer, optional
+    """
+    found: list[Tensor] = []
+    with torch.no_grad():
+        for batch in batches:
+            scores = graph.logits(batch, steer)[:, :-1].float().log_softmax(-1)
+            found.append(-scores.gather(-1, batch["input_ids"][:, 1:, None]).mean())
+    return torch.stack(found)
+
+
+def pronoun_ids(tokenizer: Any) -> tuple[int, int]:
+    """Token ids of ' she' and ' he'.
+
+    Raises
+    ------
+    InputError
+        When a pronoun is no single token of this tokenizer.
+    """
+    ids = [tokenizer(word, add_special_tokens=False).input_ids for word in (" she", " he")]
+    if any(len(found) != 1 for found in ids):
+        raise InputError(f"' she' and ' he' must be one token each for the pronoun gap; this tokenizer gives {ids}")
+    return ids[0][0], ids[1][0]
+
+
+# -- intervals -----------------------------------------------------------------------------------------
+
+
+def gap_interval(pronouns: Pronouns, seed: int) -> Estimate:
+    """The gap, resampling occupations within female- and male-typed ones."""
+    female, male = pronouns.sides()
+
+    def difference(a: Array, b: Array, axis: int = -1) -> Array | np.float64:
+        return a.mean(axis=axis) - b.mean(axis=axis)
+
+    return _bootstrap((female, male), difference, seed, paired=False)
+
+
+def gap_change(before: Pronouns, after: Pronouns, seed: int) -> Estimate:
+    """How much the gap changed on the same occupations."""
+    changed = Pronouns(before.sentences, after.odds - before.odds, after.mass)
+    return gap_interval(changed, seed)
+
+
+def rank_interval(pronouns: Pronouns, seed: int) -> Estimate:
+    """Spearman correlation of the log-odds with women's share, resampling occupations."""
+    return _bootstrap(pronouns.shares(), _spearman, seed, paired=True)
+
+
+def mean_interval(values: Array | Tensor, seed: int) -> Estimate:
+    """The mean over units."""
+    values = np.asarray(values, dtype=float)
+    return _bootstrap((values,), np.mean, seed, paired=False)
+
+
+def _spearman(x: Array, y: Array, axis: int = -1) -> Array | np.float64:
+    from scipy.stats import rankdata
+
+    a, b = (rankdata(side, axis=axis) for side in (x, y))
+    a, b = (side - side.mean(axis=axis, keepdims=True) for side in (a, b))
+    below = np.sqrt((a**2).sum(axis=axis) * (b**2).sum(axis=axis))
+    return (a * b).sum(axis=axis) / np.where(below == 0, np.inf, below)
+
+
+def _bootstrap(samples: tuple[Array, ...], statistic: Callable[..., Any], seed: int, *, paired: bool) -> Estimate:
+    """Bias-corrected and accelerated bootstrap; the units are occupations, names or paragraphs, never sentences."""
+    from scipy.stats import binomtest, bootstrap
+
+    value, n = float(statistic(*samples)), sum(len(s) for s in samples) if not paired else len(samples[0])
+    if all(np.ptp(sample) == 0 for sample in samples):
+        # All units agree, and a bootstrap would claim to be certain: for shares of 0 or 1, Wilson's interval.
+        if len(samples) == 1 and value in (0.0, 1.0):
+            interval = binomtest(round(value * n), n).proportion_ci(method="wilson")
+            return Estimate(value, float(interval.low), float(interval.high), n)
+        return Estimate(value, value, value, n)
+    found = bootstrap(
+        samples,
+        statistic,
+        n_resamples=RESAMPLES,
+        paired=paired,
+        vectorized=True,
+        method="BCa",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Estimate(value, float(found.low), float(found.high), n)

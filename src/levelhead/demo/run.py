@@ -1,0 +1,215 @@
+"""The demo's job: address, capture, probe, fit, check, steer, measure, save; on one small language model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+import levelhead as lh
+from levelhead.capture import Activations
+from levelhead.demo import graphs, measure, model
+from levelhead.demo.findings import LayerTrial, Options, Outcome, Report
+from levelhead.demo.measure import Prompts, Pronouns
+from levelhead.demo.prose import NEUTRAL
+from levelhead.demo.sentences import (
+    contrast_sentences,
+    named_sentences,
+    noun_sentences,
+    occupation_sentences,
+    occupations,
+)
+from levelhead.graph import Graph
+from levelhead.steer import Steer
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+BUDGET = 1.0
+"""Largest rise of the loss on neutral prose, in percent, that a layer may cost on the validation split."""
+
+
+class Clock:
+    """Times the stages, and says when one begins."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Time the block."""
+        self._say(stage)
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - start, 2)
+
+
+def run(options: Options, say: Callable[[str], None] = lambda stage: None) -> Report:
+    """Do the demo's job.
+
+    Parameters
+    ----------
+    options : Options
+    say : callable
+        Told the name of each stage as it begins.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    FileError
+        When the model cannot be had, or the steer cannot be written.
+    """
+    clock = Clock(say)
+    with clock("model"):
+        folder = model.prepare(options.cache, verbose=options.verbose)
+        net, tokenizer = model.load(folder)
+        graph = lh.graph(net, tokenizer)
+    with clock("probes for named people, at every layer and head"):
+        sweep = sweep_names(graph, options)
+    with clock("mean difference of gendered nouns, against the probes"):
+        fitted, neutral = fit(graph, options)
+        alignment = lh.align(fitted, sweep)
+    with clock("layer, chosen on validation occupations"):
+        unsteered, layers = try_layers(graph, tokenizer, fitted, neutral)
+        steer = ablate_to(fitted.only(f"resid_post.{choose(layers).layer}"), neutral)
+    test = TestSplit(graph, tokenizer)
+    with clock("before and after, on held-out occupations and templates"):
+        doses = [(strength, test.outcome(graph, steer * strength)) for strength in STRENGTHS]
+    with clock(f"{options.controls} random directions"):
+        controls = random_directions(graph, test, steer, neutral, options)
+    report = Report(options, sweep, alignment, unsteered, layers, steer, doses, controls, seconds=clock.seconds)
+    with clock("steer saved, reloaded and applied again"):
+        report.steer = steer.annotate(**_card(report))
+        report.reloaded = save_and_reload(report, graph, test)
+    expected = graphs.reference(graph, steer, test.jobs)
+    for name in options.graphs:
+        with clock(f"the same on {name}"):
+            report.graphs.append(graphs.compare(name, folder, steer, test.jobs, expected))
+    return report
+
+
+def sweep_names(graph: Graph, options: Options) -> Any:
+    """Probe every layer and head for the perceived gender of a named person; tested on names never seen."""
+    people = named_sentences("train")
+    acts = lh.capture(graph, [p.text for p in people], sites=["resid_post.*", "z.*.*"], verbose=options.verbose)
+    sweep = lh.ProbeSweep(cv=5, controls=("shuffle", "control_task"), random_state=options.seed)
+    return sweep.fit(acts, ["she" if p.female else "he" for p in people], groups=[p.unit for p in people])
+
+
+def fit(graph: Graph, options: Options) -> tuple[Steer, Activations]:
+    """Mean differences at every layer, and activations of plain occupation sentences: the point to ablate to.
+
+    Both are read where the next word may be a pronoun, on training words, occupations and templates.
+    """
+    contrast = contrast_sentences()
+    acts = lh.capture(graph, [s.text for s in contrast], sites="resid_post.*", verbose=options.verbose)
+    labels = ["she" if s.female else "he" for s in contrast]
+    fitted = lh.MeanDifference("resid_post.*", edit="ablate", positive="she").fit(acts, labels)
+    jobs = [s.text for s in occupation_sentences("train")]
+    return fitted, lh.capture(graph, jobs, sites="resid_post.*", verbose=options.verbose)
+
+
+def ablate_to(steer: Steer, point: Activations) -> Steer:
+    """The same directions, ablated to the mean of other activations.
+
+    The groups' common mean would be that of women and men who are named as such, after whom the model is far surer
+    of its pronoun than after "the nurse"; ablating to it makes every sentence lean one way. The mean over training
+    occupations, as many male-typed as female-typed, is the level at which this model stands by itself.
+    """
+    edits = {site: lh.Ablate(rows, offset=point[site].mean(dim=0)) for site, rows in steer.directions().items()}
+    return Steer(edits, card={**steer.card, "offset": "mean over training occupations in training templates"})
+
+
+def try_layers(
+    graph: Graph, tokenizer: Any, fitted: Steer, neutral: Activations
+) -> tuple[LayerTrial, list[LayerTrial]]:
+    """Ablation at one layer at a time, over the last third of the model, on the validation split."""
+    prompts = Prompts.of(graph, tokenizer, occupation_sentences("validation"))
+    prose = [dict(graph.encode([text])) for text in NEUTRAL["validation"]]
+    loss = float(measure.loss(graph, prose).mean())
+    layers = [site.layer for site in fitted.sites if site.layer is not None]
+    trials: list[LayerTrial] = []
+    for layer in layers[2 * len(layers) // 3 :]:
+        steer = ablate_to(fitted.only(f"resid_post.{layer}"), neutral)
+        cost = float(measure.loss(graph, prose, steer).mean())
+        trials.append(LayerTrial(layer, prompts(graph, steer).gap(), 100 * (cost - loss) / loss))
+    return LayerTrial(-1, prompts(graph).gap(), 0.0), trials
+
+
+def choose(trials: Sequence[LayerTrial], budget: float = BUDGET) -> LayerTrial:
+    """The smallest gap that is left, among the layers that cost at most `budget` percent."""
+    affordable = [trial for trial in trials if trial.loss_percent <= budget]
+    return min(affordable or trials, key=lambda trial: abs(trial.gap))
+
+
+class TestSplit:
+    """The sentences of the one final report, encoded once."""
+
+    __test__ = False
+
+    def __init__(self, graph: Graph, tokenizer: Any) -> None:
+        self.jobs = Prompts.of(graph, tokenizer, occupation_sentences("test"))
+        self.names = Prompts.of(graph, tokenizer, named_sentences("test", every=2))
+        self.nouns = Prompts.of(graph, tokenizer, noun_sentences())
+        self.prose = [dict(graph.encode([text])) for text in NEUTRAL["test"]]
+
+    def outcome(self, graph: Graph, steer: Steer) -> Outcome:
+        """Everything on this split, for the model as `steer` leaves it."""
+        loss = measure.loss(graph, self.prose, steer)
+        return Outcome(self.jobs(graph, steer), self.names(graph, steer), self.nouns(graph, steer), loss)
+
+
+def random_directions(
+    graph: Graph, test: TestSplit, steer: Steer, neutral: Activations, options: Options
+) -> list[tuple[Pronouns, float]]:
+    """The same ablation along random directions: same site and rank, to the mean of the same activations."""
+    generator = torch.Generator().manual_seed(options.seed)
+    base = measure.loss(graph, test.prose).mean()
+    found: list[tuple[Pronouns, float]] = []
+    for _ in range(options.controls):
+        noise = {
+            site: lh.Ablate(torch.randn(rows.shape, generator=generator), offset=neutral[site].mean(dim=0))
+            for site, rows in steer.directions().items()
+        }
+        control = Steer(noise)
+        cost = measure.loss(graph, test.prose, control).mean() - base
+        found.append((test.jobs(graph, control), float(cost)))
+    return found
+
+
+def save_and_reload(report: Report, graph: Graph, test: TestSplit) -> dict[str, Any]:
+    """Save the steer, load it, and apply both to the same sentences."""
+    folder = report.options.out / "steer"
+    report.steer.save(folder)
+    first, second = (test.nouns.last_logits(graph, each) for each in (report.steer, lh.load(folder)))
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    return {"folder": str(folder), "bytes": size, "equal": torch.equal(first, second)}
+
+
+def _card(report: Report) -> dict[str, Any]:
+    found = report.estimates
+    results = {
+        f"{name}_{state}": found[state][name].record() for name in ("gap", "spearman") for state in ("before", "after")
+    }
+    return {
+        "results": {
+            "split": "test occupations in test templates; 95 % intervals over occupations",
+            **results,
+            "loss_percent": found["change"]["loss_percent"].record(),
+        },
+        "data": {
+            **dict(report.steer.card.get("data", {})),
+            "name": "levelhead demo: gendered nouns in four templates, alone and with an occupation",
+            "occupations": len(occupations()),
+        },
+        "intended_use": "A demonstration of levelhead on SmolLM2-135M-Instruct.",
+        "limits": (
+            "Binary pronouns after English sentences about one person. At strength 1 the model also loses the pronoun of "
+            "people whose gender the sentence states: see the strengths in the demo's summary."
+        ),
+    }

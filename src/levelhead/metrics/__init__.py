@@ -1,0 +1,7 @@
+"""Measures, and the statistics that make them believable."""
+
+from __future__ import annotations
+
+from levelhead.metrics import statistics
+
+__all__ = ["statistics"]
