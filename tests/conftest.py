@@ -11,9 +11,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 import torch
-from tiny import ARCHITECTURES
 
 import levelhead as lh
+from tiny import ARCHITECTURES
 
 ADAPTERS = ("transformers", "transformer_lens", "nnsight")
 

@@ -6,12 +6,12 @@ import re
 
 import pytest
 import torch
-from conftest import graph_of, model_of
-from tiny import ARCHITECTURES
 
 import levelhead as lh
+from conftest import graph_of, model_of
 from levelhead import Add, Site, Steer
 from levelhead.errors import InputError, SiteError
+from tiny import ARCHITECTURES
 
 IDS = [[5, 6, 7, 8, 9], [10, 11, 12], [13, 14, 15, 16], [17, 18, 19, 20, 21, 22], [23, 24]]
 

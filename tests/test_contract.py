@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import graph_of
-from tiny import ARCHITECTURES
 
+from conftest import graph_of
 from levelhead import Ablate, Add, Affine, Rotate, Site, Steer
+from tiny import ARCHITECTURES
 
 OTHERS = ("transformer_lens", "nnsight")
 BOUNDS = {

@@ -7,12 +7,12 @@ import time
 import pytest
 import torch
 import transformers as tf
-from conftest import graph_of, model_of
-from tiny import ARCHITECTURES, TEXT
 
 import levelhead as lh
+from conftest import graph_of, model_of
 from levelhead import Site
 from levelhead_transformers import hooks
+from tiny import ARCHITECTURES, TEXT
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gemma2", "llava", "qwen2_5_vl", "internvl"])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import graph_of, model_of, target_of
-from tiny import ARCHITECTURES
 
+from conftest import graph_of, model_of, target_of
 from levelhead import Add, Site, Steer
 from levelhead.errors import UntouchedSteerWarning
 from levelhead.plan import counts, plan
 from levelhead.tokens import SCOPES
+from tiny import ARCHITECTURES
 
 GREEDY = {"max_new_tokens": 6, "do_sample": False}
 
@@ -104,7 +104,9 @@ def test_trap_20_every_step_is_written_and_counted(adapter: str, scope: str, exp
     batch = graph.encode(ARCHITECTURES["llama"].batch())
     steer = steer_at("resid_post.1", 32, scope)
     for cache in (True, False):
-        found = written(graph, steer, lambda c=cache: graph.generate(batch, steer, max_new_tokens=5, do_sample=False, use_cache=c))
+        found = written(
+            graph, steer, lambda c=cache: graph.generate(batch, steer, max_new_tokens=5, do_sample=False, use_cache=c)
+        )
         # Without a cache the model runs every position again at each step.
         assert found == expected if cache else found >= expected
 
@@ -160,7 +162,9 @@ def test_users_generate_inside_on_knows_the_prompt() -> None:
 
 
 def test_vision_sites_take_scopes_that_hold_pictures_only() -> None:
-    with pytest.raises(ValueError, match="scope 'generated' holds no picture, so it cannot act at 'vision/resid_post.0'"):
+    with pytest.raises(
+        ValueError, match="scope 'generated' holds no picture, so it cannot act at 'vision/resid_post.0'"
+    ):
         steer_at("vision/resid_post.0", 16, "generated")
 
 

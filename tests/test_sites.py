@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import levelhead as lh
+import tiny
 from levelhead.errors import SiteError
 from levelhead.sites import COMPONENTS, LAYERLESS, Site, covers, resolve
 

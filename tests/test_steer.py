@@ -7,11 +7,11 @@ import pickle
 from typing import Any
 
 import pytest
-import tiny
 import torch
 from torch import Tensor
 
 import levelhead as lh
+import tiny
 from levelhead.edits import Ablate, Add, Affine, Rotate
 from levelhead.errors import EditError, InputError, SiteError
 from levelhead.sites import Site
@@ -70,7 +70,9 @@ def test_equal_steers_are_equal_whatever_their_cards_say() -> None:
     assert a_steer() != a_steer() * 2 and a_steer() != a_steer(scope="last")
 
 
-@pytest.mark.parametrize("again", [copy.deepcopy, lambda steer: pickle.loads(pickle.dumps(steer))], ids=["copy", "pickle"])
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda steer: pickle.loads(pickle.dumps(steer))], ids=["copy", "pickle"]
+)
 def test_a_steer_can_be_copied_and_sent_to_another_process(again: Any) -> None:
     steer = a_steer(scope="last", card={"data": {"name": "x"}}) * 0.5
     assert again(steer) == steer and again(steer).card == steer.card
@@ -137,7 +139,11 @@ NAN, INF = float("nan"), float("inf")
     ("make", "error", "says"),
     [
         (lambda: Steer({}), SiteError, "a steer needs at least one edit; none was given"),
-        (lambda: Steer({"resid_mid.3": Add(noise(D))}), SiteError, r"'resid_mid.3' is read only.*write at 'attn_out.3'"),
+        (
+            lambda: Steer({"resid_mid.3": Add(noise(D))}),
+            SiteError,
+            r"'resid_mid.3' is read only.*write at 'attn_out.3'",
+        ),
         (lambda: Steer({"resid_post.*": Add(noise(D))}), SiteError, r"'resid_post.\*' is a pattern"),
         (lambda: a_steer(scope="promt"), InputError, "unknown scope 'promt'; scopes are all, prompt"),
         (lambda: a_steer(strength=NAN), InputError, "strength must be a finite number; found nan"),
@@ -145,7 +151,7 @@ NAN, INF = float("nan"), float("inf")
         (lambda: a_steer() * torch.ones(2, 2), InputError, r"a number or one a row \[row\]; found shape \(2, 2\)"),
         (lambda: a_steer() * torch.tensor([1, NAN]), InputError, r"strength must be finite"),
         (lambda: Steer([Entry(Site("ln1", 0), Add(noise(D)), NAN)]), InputError, "strength must be a finite number"),
-        (lambda: a_steer() * torch.ones(2) * torch.ones(3), InputError, "2 rows.*3"),
+        (lambda: a_steer() * torch.ones(2) * torch.ones(3), InputError, "each of 2 rows cannot be multiplied by 3"),
         (lambda: a_steer() | a_steer(card={"basis": "tl-compat"}), EditError, "'hf' with one in basis 'tl-compat'"),
         (lambda: a_steer() * torch.ones(2) | a_steer(), InputError, "chain first, then multiply"),
     ],
@@ -158,7 +164,11 @@ def test_what_makes_no_steer_is_refused_with_the_reason(make: Any, error: type[E
 @pytest.mark.parametrize(
     ("edits", "error", "says"),
     [
-        ({"resid_post.3": Add(noise(D))}, SiteError, r"'resid_post.3' was asked for, and .* layers 0 to 2 \(3 layers\)"),
+        (
+            {"resid_post.3": Add(noise(D))},
+            SiteError,
+            r"'resid_post.3' was asked for, and .* layers 0 to 2 \(3 layers\)",
+        ),
         ({"z.1.4": Add(noise(HEAD))}, SiteError, r"'z.1.4' was asked for, and there are 4 heads.*heads 0 to 3"),
         ({"z.1.0": Add(noise(D))}, EditError, r"at 'z.1.0' has width 32, and the model has 8 there"),
         ({"resid_post.1": Add(noise(D + 1))}, EditError, r"has width 33, and the model has 32 there .*blocks.1"),

@@ -10,14 +10,15 @@ import threading
 import pytest
 import torch
 import transformers as tf
-from conftest import graph_of, model_of, target_of
-from tiny import ARCHITECTURES, IMAGE, TEXT
+from nnsight import NNsight
 from torch import nn
 
 import levelhead as lh
+from conftest import graph_of, model_of, target_of
 from levelhead import Ablate, Add, Site, Steer, operators
 from levelhead.errors import AdapterError, EditError, SiteError, UntouchedSteerWarning
 from levelhead_transformers import hooks
+from tiny import ARCHITECTURES, IMAGE, TEXT
 
 
 def add_at(site: str, width: int = 32, size: float = 1.0) -> Steer:
@@ -148,8 +149,8 @@ def test_trap_16_every_hook_point_that_is_named_fires() -> None:
         graph, bridge = graph_of("transformer_lens", name), target_of("transformer_lens", name)
         batch = batch_of("transformer_lens", name)
         names = {graph.locate(site).hook for site in graph.sites() if graph.point(site) is not None}
-        fired = set()
-        with bridge.hooks(fwd_hooks=[(n, lambda t, hook, n=n: fired.add(n)) for n in sorted(names)]):
+        fired: set[str] = set()
+        with bridge.hooks(fwd_hooks=[(n, lambda t, hook, n=n, fired=fired: fired.add(n)) for n in sorted(names)]):
             bridge.original_model(**batch)
         assert fired == names and len(names) > 25
 
@@ -275,11 +276,15 @@ def test_trap_34_booting_a_bridge_leaves_the_model_alone(monkeypatch: pytest.Mon
     monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: pytest.fail("nothing may be installed"))
     for name in ("llama", "qwen2_5_vl", "llava"):
         model = ARCHITECTURES[name].model()
+        NNsight(model)
         keys, kinds = list(model.state_dict()), [type(m) for m in model.modules()]
         bridge = boot(model)
         assert list(model.state_dict()) == keys and [type(m) for m in model.modules()] == kinds
         mine = {p.data_ptr() for p in model.parameters()}
         assert {p.data_ptr() for p in bridge.original_model.parameters()} == mine, "weights are shared"
+        assert not any(
+            "nnsight" in type(v).__module__ for m in bridge.original_model.modules() for v in vars(m).values()
+        )
 
 
 def test_trap_35_a_generation_with_nothing_to_write_at_its_steps_ends() -> None:
@@ -304,7 +309,7 @@ def test_a_write_reaches_what_transformers_collects_itself(adapter: str) -> None
 
 def test_tensor_sites_of_other_graphs_are_refused_by_name() -> None:
     steer = add_at("resid_post.0")
-    with pytest.raises(AdapterError, match="adapter 'transformer_lens' does not take a .*LlamaForCausalLM"):
+    with pytest.raises(AdapterError, match=r"adapter 'transformer_lens' does not take a .*LlamaForCausalLM"):
         steer.hooks(model_of("llama"))
     with pytest.raises(AdapterError, match="adapter 'nnsight' does not take"):
         steer(model_of("llama"))

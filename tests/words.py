@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import transformers as tf
-from tiny import IMAGE
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
+
+from tiny import IMAGE
 
 CHAT = (
     "{% for message in messages %}<start> {{ message.role }} : "

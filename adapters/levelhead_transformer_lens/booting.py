@@ -46,6 +46,11 @@ def boot(model: nn.Module, processor: Any = None) -> Any:
     shared: dict[int, Any] = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
     tree: Any = copy.deepcopy(model, shared)
     tree.config._attn_implementation = "eager"
+    for module in tree.modules():
+        # nnsight leaves a forward of its own on each module that it has wrapped, and a copy of that serves the original.
+        for attribute, value in list(vars(module).items()):
+            if type(value).__module__.startswith("nnsight."):
+                del vars(module)[attribute]
     tokenizer = getattr(processor, "tokenizer", processor)
     # Some adapters insist on torchvision, for processors that levelhead does not use; the models need none.
     needs = known[name].__dict__.get("required_libraries")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from levelhead.capture import Activations
 from levelhead.errors import EditError, InputError, SiteError
+from levelhead.methods.base import fingerprint
 from levelhead.metrics.statistics import auc_interval, roc_auc, upper_quantile
 from levelhead.probes.crossfit import cross_fit
 from levelhead.probes.folds import stratified_folds
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 
 IS_PROBE = "the probe's direction"
 IN_PART = "reads the attribute, is not the only place"
+UNSETTLED = "reads the attribute; other examples must show whether it is the only place"
 MIXED = "unclear: beats random directions in angle or in reading, not in both"
 RANDOM = "not distinguishable from a random direction"
 NOTHING = "the probe reads nothing here"
-CAUTION = "below chance after removal: the steer was fitted on these examples; pass others as acts and labels"
 
 
 @runtime_checkable
@@ -110,11 +111,11 @@ def align(
     sweep : ProbeSweep
         Fitted; its probes of all its examples give the probe directions.
     acts, labels, groups : optional
-        Examples to read along and after removing the steer; by default the sweep's own. Give others than the steer
-        was fitted on: removing a mean difference from the very examples that it is the mean difference of leaves
-        class means that are equal by arithmetic, and folds then score below chance.
+        Examples to read along and after removing the steer; by default the sweep's own. Better give others than the
+        steer was fitted on: without their own mean difference, examples have class means equal by arithmetic, and
+        what is learned on some folds is then reversed on the rest; scores fall below chance and settle nothing.
     n_random : int
-        Random directions (or subspaces of the same dimension) drawn from the covariance of the activations.
+        Random directions (or subspaces of the same dimension) with the covariance of the activations within classes.
     random_state : int, numpy.random.Generator or None
 
     Returns
@@ -129,8 +130,8 @@ def align(
             length of the projection of the unit weights onto their span.
         ``null_isotropic``, ``null_covariance``
             what ``abs(cosine)`` of a random direction reaches with probability ``1 - confidence``: directions uniform
-            on the sphere (exact, from the beta distribution), and directions drawn with the covariance of the
-            activations (empirical).
+            on the sphere (exact, from the beta distribution), and directions with the covariance that activations
+            have within classes (empirical): as anisotropic as the activations, and blind to the attribute.
         ``p_value``
             chance of a random direction to reach ``abs(cosine)``: the larger of the two, not corrected for sites.
         ``cosine_mean``, ``null_mean``
@@ -139,12 +140,10 @@ def align(
             cross-validated ROC AUC of a probe of the whole site, of one that sees only the coordinates along the
             steer, and of one refitted after they were projected out; the last with ``_low`` and ``_high``.
         ``random_along``
-            what reading along a random direction drawn with the covariance reaches with probability
-            ``1 - confidence``, its best sign (for several directions, its Fisher discriminant) chosen in sample.
+            what reading along a random direction with that covariance reaches with probability ``1 - confidence``,
+            its best sign (for several directions, its Fisher discriminant) chosen in sample.
         ``verdict``
             in words, below.
-        ``caution``
-            filled where ``auc_after_high < 0.5``, a sign of examples used twice.
 
     Raises
     ------
@@ -161,8 +160,9 @@ def align(
     Verdicts, in this order. *The probe reads nothing here*: the interval of ``auc`` reaches down to 0.5. Then, with
     *angle* meaning that ``abs(cosine)`` or ``abs(cosine_mean)`` exceeds both its bands, and *reading* meaning that
     ``auc_along`` exceeds ``random_along``: neither, *not distinguishable from a random direction*; one of
-    the two, *unclear*; both, *reads the attribute, is not the only place* when the interval of ``auc_after`` lies above
-    0.5, and otherwise *the probe's direction*: alone it reads the attribute, and without it a linear probe does not.
+    the two, *unclear*; both, *reads the attribute, is not the only place* when the interval of ``auc_after`` lies
+    above 0.5, *other examples must show* when it lies below or the steer's card names these very examples (see
+    `acts`), and otherwise *the probe's direction*: alone it reads the attribute, and without it a linear probe does not.
 
     A low cosine to the probe is no verdict by itself. Weights also cancel noise, so where activations are anisotropic
     a mean difference that carries the whole signal is far from them (Haufe et al., 2014).
@@ -172,6 +172,7 @@ def align(
     spans = _spans(steer, sweep)
     rng_folds, rng_boot, rng_random = np.random.default_rng(random_state).spawn(3)
     acts, problem, folds = _examples(sweep, acts, labels, groups, list(spans), rng_folds)
+    reused = _fitted_on(steer, acts, sweep.labels_ if labels is None else plain(labels))
     rows: list[dict[str, Any]] = []
     # Every site draws from the same stream, so that a site's numbers do not depend on which others are there.
     seed_random, seed_boot = (int(rng.integers(2**63)) for rng in (rng_random, rng_boot))
@@ -186,41 +187,51 @@ def align(
         row |= _readings(x, basis, sweep, problem, folds, np.random.default_rng(seed_boot))
         angle = abs(row["cosine"]) > max(row["null_isotropic"], row["null_covariance"])
         angle |= abs(row["cosine_mean"]) > row["null_mean"]
-        row["verdict"] = _verdict(row, angle)
-        row["caution"] = CAUTION if row["auc_after_high"] < 0.5 else ""
+        row["verdict"] = _verdict(row, angle, reused)
         rows.append(row)
     order = (
         *("k", "cosine", "null_isotropic", "null_covariance", "p_value", "cosine_mean", "null_mean"),
-        *("auc", "auc_along", "random_along", "auc_after", "auc_after_low", "auc_after_high", "verdict", "caution"),
+        *("auc", "auc_along", "random_along", "auc_after", "auc_after_low", "auc_after_high", "verdict"),
     )
     columns = {name: [row[name] for row in rows] for name in order}
     return Alignment(list(spans), columns, sweep.classes_, acts.n, sweep.confidence)
 
 
-def _verdict(row: Mapping[str, Any], angle: bool) -> str:
+def _fitted_on(steer: Directed, acts: Activations, labels: list[Any]) -> bool:
+    """Whether the steer's card names these very examples."""
+    card: Mapping[str, Any] = getattr(steer, "card", {})
+    known = card.get("data", {}).get("sha256")
+    return known is not None and known == fingerprint(labels, acts[min(steer.directions())])
+
+
+def _verdict(row: Mapping[str, Any], angle: bool, reused: bool) -> str:
     reading = row["auc_along"] > row["random_along"]
     if row["auc_low"] <= 0.5:
         return NOTHING
     if angle and reading:
-        return IN_PART if row["auc_after_low"] > 0.5 else IS_PROBE
+        if row["auc_after_low"] > 0.5:
+            return IN_PART
+        return UNSETTLED if reused or row["auc_after_high"] < 0.5 else IS_PROBE
     return MIXED if angle or reading else RANDOM
 
 
 def _spans(steer: Directed, sweep: ProbeSweep) -> dict[Site, Float[Tensor, "k d"]]:
     """Orthonormal bases, in execution order; a single direction keeps its sign."""
     given = steer.directions()
-    swept = set(sweep.fitted_sites())
+    swept = set(sweep.sites_)
     if not given:
         raise SiteError("this steer has no fixed direction at any site (affine edits and rotations have none)")
     missing = [str(site) for site in sorted(given) if site not in swept]
     if missing:
         common = [str(site) for site in sorted(given) if site in swept]
+        shared = (
+            f"common to both: {_some(common)}; align steer.only(...) of these"
+            if common
+            else f"nothing is common to both; the sweep has {_some([str(site) for site in sorted(swept)])}"
+        )
         raise SiteError(
-            f"the steer writes at {_some(missing)}, which this sweep does not have; "
-            + (f"common to both: {_some(common)}. Align steer.only(...) of these, or sweep" if common else "nothing is "
-               f"common to both; the sweep has {_some([str(site) for site in sorted(swept)])}. Sweep")
-            + " the steer's sites too"
-        )  # fmt: skip
+            f"the steer writes at {_some(missing)}, which this sweep does not have; {shared}, or sweep the steer's sites"
+        )
     bases: dict[Site, Tensor] = {}
     for site in sorted(given):
         rows = torch.atleast_2d(given[site].detach().double().cpu())
@@ -269,13 +280,15 @@ def _angles(
 ) -> dict[str, Any]:
     k, d = basis.shape
     positive = torch.from_numpy(problem.positive)
-    targets = torch.stack([sweep.coef(site).double(), x[positive].mean(dim=0) - x[~positive].mean(dim=0)])
+    gap = x[positive].mean(dim=0) - x[~positive].mean(dim=0)
+    within = x - torch.where(positive[:, None], x[positive].mean(dim=0), x[~positive].mean(dim=0))
+    targets = torch.stack([sweep.coef(site).double(), gap])
     targets = targets / targets.norm(dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
     along = targets @ basis.T
     cosines = along[:, 0] if k == 1 else along.norm(dim=1)
     # Combinations of examples with independent normal weights have exactly the examples' covariance.
     weights = torch.from_numpy(rng.standard_normal((n_random, k, len(x))))
-    drawn, _ = torch.linalg.qr((weights @ x).mT)
+    drawn, _ = torch.linalg.qr((weights @ within).mT)
     null = (targets @ drawn).norm(dim=2)
     reach = upper_quantile(null.T, sweep.confidence).tolist()
     flat = float(np.sqrt(beta.ppf(sweep.confidence, k / 2, (d - k) / 2))) if k < d else 1.0
@@ -324,10 +337,7 @@ def _readings(
     def read(features: Float[Tensor, "view example d"]) -> Float[Tensor, "view example"]:
         return cross_fit(features, problem.positive[None], folds[None], sweep.cv, C=sweep.C).scores[:, 0]
 
-    # Rounding leaves crumbs of what was removed, which a weak penalty would blow up again; x is centered and of order
-    # `spread`, so that nothing above 1e-9 of it is a crumb.
     rest = x - along @ basis
-    rest = torch.where(rest.abs().amax(dim=0) > 1e-9 * spread.max(), rest, 0.0)
     scores = torch.cat(
         [read(torch.stack([x / scale, rest / scale])), read((along / torch.where(size > 0, size, 1.0))[None])]
     )

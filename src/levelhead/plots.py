@@ -6,11 +6,17 @@ are Okabe and Ito's, which color-blind people can tell apart; nothing is told by
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from levelhead.errors import SiteError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from levelhead.align import Alignment
+    from levelhead.probes import ProbeSweep
 
 BLUE, ORANGE, GREEN, GRAY, INK = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "#333333"
 
@@ -20,6 +26,127 @@ def new_axes(width: float = 7.5, height: float = 4.5) -> Axes:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained").add_subplot()
+
+
+def layer_curve(
+    sweep: ProbeSweep,
+    alignment: Alignment | None = None,
+    ax: Axes | None = None,
+    *,
+    component: str = "resid_post",
+    title: str = "",
+) -> Axes:
+    """Probe score by layer with its interval, what shuffled labels reach, and the score along a steer's direction.
+
+    `levelhead.ProbeSweep.plot` draws every component; this is one of them, beside a direction.
+
+    Parameters
+    ----------
+    sweep : ProbeSweep
+    alignment : Alignment, optional
+        Of a steer with sites of the same component.
+    ax : matplotlib Axes, optional
+    component : str
+        One line's component, of the language model.
+    title : str
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    SiteError
+        When the sweep has no such component.
+    """
+    frame: Any = sweep.frame()
+    line = frame[(frame["component"] == component) & (frame["tower"] == "language")]
+    if not len(line):
+        there = ", ".join(sorted(set(frame["component"])))
+        raise SiteError(f"component '{component}' was asked for, and this sweep has {there}")
+    ax = new_axes() if ax is None else ax
+    x, auc = line["layer"].astype(int).to_numpy(), line["auc"].to_numpy()
+    percent = f"{100 * sweep.confidence:g} %"
+    ax.fill_between(x, line["shuffle_low"], line["shuffle_high"], color=GRAY, alpha=0.35, linewidth=0, zorder=1)
+    ax.axhline(0.5, color=INK, linewidth=0.9, linestyle=":", zorder=1)
+    ax.fill_between(x, line["auc_low"], line["auc_high"], color=BLUE, alpha=0.18, linewidth=0, zorder=2)
+    ax.plot(x, auc, "-o", color=BLUE, markersize=4, zorder=4)
+    # Labels stand over and under the lines, inside of the layers, and so never run off the picture.
+    label: dict[str, Any] = {"textcoords": "offset points", "ha": "left", "fontsize": 10}
+    first = min(2, len(x) - 1)
+    ax.annotate(
+        f"a linear probe (shaded: {percent} interval)",
+        (x[first], float(line["auc_high"].iloc[first:].max())),
+        xytext=(0, 5),
+        va="bottom",
+        color=BLUE,
+        **label,
+    )
+    low = float(line["shuffle_low"].min())
+    ax.annotate(f"shuffled labels ({percent} of draws)", (x[first], low), xytext=(0, -4), va="top", color=INK, **label)
+    if alignment is not None:
+        steer: Any = alignment.frame()
+        steer = steer[(steer["component"] == component) & (steer["tower"] == "language")]
+        along = steer["auc_along"].to_numpy()
+        ax.plot(steer["layer"].astype(int), along, "-s", color=ORANGE, markersize=4, zorder=5)
+        ax.annotate(
+            "the steer's direction alone",
+            (float(steer["layer"].iloc[len(steer) // 3]), float(along[len(steer) // 3 : 2 * len(steer) // 3].max())),
+            xytext=(0, 7),
+            va="bottom",
+            color=ORANGE,
+            **label,
+        )
+    ax.set_ylim(min(0.3, low - 0.08), 1.04)
+    ax.set_xlim(x.min() - 0.5, x.max() + 0.5)
+    ax.set_xlabel("layer")
+    ax.set_ylabel("ROC AUC on groups never seen")
+    ax.set_title(title, loc="left")
+    _plain(ax)
+    return ax
+
+
+def head_map(sweep: ProbeSweep, ax: Axes | None = None, *, top: int = 5, title: str = "") -> Axes:
+    """`levelhead.ProbeSweep.plot_heads` with the score written into the best heads.
+
+    Parameters
+    ----------
+    sweep : ProbeSweep
+    ax : matplotlib Axes, optional
+    top : int
+        How many heads to write into.
+    title : str
+        In place of the sweep's own.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    frame: Any = sweep.frame()
+    scores = frame.set_index("site")["auc"]
+    best = [site for site in sweep.best(len(sweep.sites_), "z") if site.head is not None][:top]
+    if ax is None:
+        heads = [site for site in sweep.sites_ if site.head is not None]
+        columns, rows = 1 + max(site.head or 0 for site in heads), 1 + max(site.layer or 0 for site in heads)
+        ax = new_axes(min(12.0, 0.5 * columns + 2.6), min(11.0, 0.24 * rows + 2.2))
+    sweep.plot_heads(ax)
+    for mark in ax.collections:
+        # Small dots leave room for the numbers.
+        mark.set_sizes([5.0])  # pyright: ignore[reportAttributeAccessIssue]
+    for site in best:
+        if site.head is not None and site.layer is not None:
+            ax.text(
+                site.head, site.layer, f"{scores[str(site)]:.2f}", ha="center", va="center", fontsize=8, color="black",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.9},
+            )  # fmt: skip
+    if title:
+        ax.set_title(title, loc="left")
+        if math.isfinite(sweep.threshold_):
+            ax.set_xlabel(
+                f"head\n(dot: above {sweep.threshold_:.2f}, what the best of all {len(sweep.sites_)} sites\n"
+                f"reaches with shuffled labels in {100 - 100 * sweep.confidence:.0f} % of draws)"
+            )
+    return ax
 
 
 def pronoun_gap(

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from levelhead.demo import measure
 from levelhead.demo.measure import Estimate, Pronouns
 from levelhead.errors import FileError, InputError
 from levelhead.sites import Site
 from levelhead.steer import Steer
+
+Item = TypeVar("Item")
 
 GRAPHS = ("transformers", "transformer_lens", "nnsight")
 
@@ -55,6 +59,12 @@ class Options:
         if self.out.exists() and not self.out.is_dir():
             raise FileError(f"results go into a folder, and '{self.out}' is a file; choose another with --out")
 
+    def bar(self, items: Sequence[Item], name: str) -> Iterable[Item]:
+        """Go through items under a progress bar."""
+        from tqdm.auto import tqdm
+
+        return tqdm(items, desc=name, disable=None if self.verbose else True, leave=False)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -68,12 +78,15 @@ class Outcome:
         Where the sentence says who it is about: first names, and gendered nouns that nothing was fitted on.
     loss : Float[Tensor, "paragraph"]
         On neutral prose, in nats a token.
+    logits : Float[Tensor, "sentence vocabulary"]
+        Of the word after each sentence of `jobs`: what the other graphs are held to.
     """
 
     jobs: Pronouns
     names: Pronouns
     nouns: Pronouns
-    loss: torch.Tensor
+    loss: Float[Tensor, " paragraph"]
+    logits: Float[Tensor, "sentence vocabulary"]
 
     def brief(self) -> dict[str, float]:
         """The few numbers that are shown for each strength."""

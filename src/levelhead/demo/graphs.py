@@ -20,11 +20,6 @@ from levelhead.steer import Steer
 STATES = ("before", "after")
 
 
-def reference(graph: Graph, steer: Steer, prompts: Prompts) -> dict[str, Tensor]:
-    """Logits [sentence, vocabulary] on the plain graph, before and after."""
-    return {state: prompts.last_logits(graph, each) for state, each in zip(STATES, (None, steer), strict=True)}
-
-
 def compare(name: str, folder: Path, steer: Steer, prompts: Prompts, expected: dict[str, Tensor]) -> GraphRow:
     """Run the test sentences on another graph.
 
@@ -37,7 +32,7 @@ def compare(name: str, folder: Path, steer: Steer, prompts: Prompts, expected: d
     steer : Steer
     prompts : Prompts
     expected : dict of str to Float[Tensor, "sentence vocabulary"]
-        Of `reference`.
+        Logits on the plain graph that the findings come from, ``before`` and ``after``.
     """
     if find_spec(name) is None:
         return GraphRow(name, skipped=f"not installed; pip install 'levelhead[{name.replace('_', '-')}]'")

@@ -25,7 +25,7 @@ from levelhead.demo.sentences import (
 from levelhead.graph import Graph
 from levelhead.steer import Steer
 
-STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+STRENGTHS = (0.0, 0.5, 0.75, 1.0)
 BUDGET = 1.0
 """Largest rise of the loss on neutral prose, in percent, that a layer may cost on the validation split."""
 
@@ -75,18 +75,18 @@ def run(options: Options, say: Callable[[str], None] = lambda stage: None) -> Re
         fitted, neutral = fit(graph, options)
         alignment = lh.align(fitted, sweep)
     with clock("layer, chosen on validation occupations"):
-        unsteered, layers = try_layers(graph, tokenizer, fitted, neutral)
+        unsteered, layers = try_layers(graph, tokenizer, fitted, neutral, options)
         steer = ablate_to(fitted.only(f"resid_post.{choose(layers).layer}"), neutral)
     test = TestSplit(graph, tokenizer)
     with clock("before and after, on held-out occupations and templates"):
-        doses = [(strength, test.outcome(graph, steer * strength)) for strength in STRENGTHS]
+        doses = [(s, test.outcome(graph, steer * s)) for s in options.bar(STRENGTHS, "strengths")]
     with clock(f"{options.controls} random directions"):
-        controls = random_directions(graph, test, steer, neutral, options)
+        controls = random_directions(graph, test, steer, neutral, float(doses[0][1].loss.mean()), options)
     report = Report(options, sweep, alignment, unsteered, layers, steer, doses, controls, seconds=clock.seconds)
     with clock("steer saved, reloaded and applied again"):
         report.steer = steer.annotate(**_card(report))
         report.reloaded = save_and_reload(report, graph, test)
-    expected = graphs.reference(graph, steer, test.jobs)
+    expected = {"before": doses[0][1].logits, "after": doses[-1][1].logits}
     for name in options.graphs:
         with clock(f"the same on {name}"):
             report.graphs.append(graphs.compare(name, folder, steer, test.jobs, expected))
@@ -97,7 +97,7 @@ def sweep_names(graph: Graph, options: Options) -> Any:
     """Probe every layer and head for the perceived gender of a named person; tested on names never seen."""
     people = named_sentences("train")
     acts = lh.capture(graph, [p.text for p in people], sites=["resid_post.*", "z.*.*"], verbose=options.verbose)
-    sweep = lh.ProbeSweep(cv=5, controls=("shuffle", "control_task"), random_state=options.seed)
+    sweep = lh.ProbeSweep(cv=5, C=0.01, standardize=True, random_state=options.seed, verbose=options.verbose)
     return sweep.fit(acts, ["she" if p.female else "he" for p in people], groups=[p.unit for p in people])
 
 
@@ -126,7 +126,7 @@ def ablate_to(steer: Steer, point: Activations) -> Steer:
 
 
 def try_layers(
-    graph: Graph, tokenizer: Any, fitted: Steer, neutral: Activations
+    graph: Graph, tokenizer: Any, fitted: Steer, neutral: Activations, options: Options
 ) -> tuple[LayerTrial, list[LayerTrial]]:
     """Ablation at one layer at a time, over the last third of the model, on the validation split."""
     prompts = Prompts.of(graph, tokenizer, occupation_sentences("validation"))
@@ -134,7 +134,7 @@ def try_layers(
     loss = float(measure.loss(graph, prose).mean())
     layers = [site.layer for site in fitted.sites if site.layer is not None]
     trials: list[LayerTrial] = []
-    for layer in layers[2 * len(layers) // 3 :]:
+    for layer in options.bar(layers[2 * len(layers) // 3 :], "layers"):
         steer = ablate_to(fitted.only(f"resid_post.{layer}"), neutral)
         cost = float(measure.loss(graph, prose, steer).mean())
         trials.append(LayerTrial(layer, prompts(graph, steer).gap(), 100 * (cost - loss) / loss))
@@ -160,25 +160,33 @@ class TestSplit:
 
     def outcome(self, graph: Graph, steer: Steer) -> Outcome:
         """Everything on this split, for the model as `steer` leaves it."""
-        loss = measure.loss(graph, self.prose, steer)
-        return Outcome(self.jobs(graph, steer), self.names(graph, steer), self.nouns(graph, steer), loss)
+        logits = self.jobs.last_logits(graph, steer)
+        return Outcome(
+            self.jobs.pronouns_in(logits),
+            self.names(graph, steer),
+            self.nouns(graph, steer),
+            measure.loss(graph, self.prose, steer),
+            logits,
+        )
 
 
 def random_directions(
-    graph: Graph, test: TestSplit, steer: Steer, neutral: Activations, options: Options
+    graph: Graph, test: TestSplit, steer: Steer, neutral: Activations, loss: float, options: Options
 ) -> list[tuple[Pronouns, float]]:
-    """The same ablation along random directions: same site and rank, to the mean of the same activations."""
+    """The same ablation along random directions: same site and rank, to the mean of the same activations.
+
+    Each comes with how far it raises the loss on neutral prose above `loss`.
+    """
     generator = torch.Generator().manual_seed(options.seed)
-    base = measure.loss(graph, test.prose).mean()
     found: list[tuple[Pronouns, float]] = []
-    for _ in range(options.controls):
+    for _ in options.bar(range(options.controls), "directions"):
         noise = {
             site: lh.Ablate(torch.randn(rows.shape, generator=generator), offset=neutral[site].mean(dim=0))
             for site, rows in steer.directions().items()
         }
         control = Steer(noise)
-        cost = measure.loss(graph, test.prose, control).mean() - base
-        found.append((test.jobs(graph, control), float(cost)))
+        cost = float(measure.loss(graph, test.prose, control).mean()) - loss
+        found.append((test.jobs(graph, control), cost))
     return found
 
 

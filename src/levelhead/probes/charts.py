@@ -1,4 +1,4 @@
-"""Pictures of a sweep: ROC AUC by layer, and the map of heads."""
+"""Pictures: ROC AUC by layer, the map of heads, and a steer beside the probes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from levelhead.align import Alignment
     from levelhead.probes.sweep import ProbeSweep
 
 # Okabe and Ito's colors, told apart with any color vision; markers tell lines apart without color.
@@ -115,6 +116,88 @@ def head_map(sweep: ProbeSweep, ax: Axes | None = None) -> Axes:
     ax.set_title(f"Probes by head: {_what(sweep)}\n{_size(sweep)}{subtitle}", fontsize=_FONT["label"], loc="left")
     ax.tick_params(labelsize=_FONT["tick"])
     return ax
+
+
+def reading_chart(alignment: Alignment, ax: Axes | None = None) -> Axes:
+    """ROC AUC at each site of a steer: the whole site, along the steer, after removing it, along random directions.
+
+    Parameters
+    ----------
+    alignment : Alignment
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    frame = alignment.frame()
+    ax = ax if ax is not None else _new_axes((max(6.4, 0.42 * len(frame) + 2.2), 5.0))
+    percent = f"{100 * alignment.confidence:g} %"
+    x = np.arange(len(frame), dtype=float)
+    for i in range(len(frame)):
+        label = f"along random directions, {percent}" if i == 0 else None
+        ax.fill_between(
+            [i - 0.4, i + 0.4], 0.5, frame["random_along"].iloc[i], color="0.6", alpha=0.35, linewidth=0, label=label
+        )
+    ax.axhline(0.5, color="0.35", linewidth=1, linestyle=":", label="chance")
+    _dots(ax, x - 0.15, frame["auc"], 0, "probe of the whole site")
+    _dots(ax, x, frame["auc_along"], 1, "along the steer alone")
+    after, low, high = (frame[name].to_numpy() for name in ("auc_after", "auc_after_low", "auc_after_high"))
+    ends = np.clip([after - low, high - after], 0, None)
+    ax.errorbar(x + 0.15, after, yerr=ends, color=_COLORS[2], linestyle="none", capsize=2, linewidth=1.2)
+    _dots(ax, x + 0.15, frame["auc_after"], 2, f"after removing the steer ({percent} interval)")
+    ax.set_ylim(min(0.4, np.floor(20 * float(np.nanmin(low))) / 20), 1.02)
+    ax.set_ylabel("ROC AUC, held-out", fontsize=_FONT["label"])
+    _finish(ax, alignment, frame, "What can be read")
+    return ax
+
+
+def cosine_chart(alignment: Alignment, ax: Axes | None = None) -> Axes:
+    """Cosines of a steer to the probe and to the mean difference, with the bands that random directions reach.
+
+    Parameters
+    ----------
+    alignment : Alignment
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    frame = alignment.frame()
+    ax = ax if ax is not None else _new_axes((max(6.4, 0.42 * len(frame) + 2.2), 5.0))
+    percent = f"{100 * alignment.confidence:g} %"
+    x = np.arange(len(frame), dtype=float)
+    shifts = (-0.15, 0.15)
+    reach = np.maximum(frame["null_isotropic"], frame["null_covariance"]), frame["null_mean"]
+    names = ("to the probe's weights", "to the difference of class means")
+    for i, (column, band, shift, name) in enumerate(zip(("cosine", "cosine_mean"), reach, shifts, names, strict=True)):
+        for at, height in enumerate(band):
+            label = f"random directions, {percent}" if i == at == 0 else None
+            ends = [at + shift - 0.13, at + shift + 0.13]
+            ax.fill_between(ends, -height, height, color="0.6", alpha=0.4, linewidth=0, label=label)
+        _dots(ax, x + shift, frame[column], i, name)
+    ax.axhline(0.0, color="0.35", linewidth=1, linestyle=":")
+    ax.set_ylim(-1.05, 1.05)
+    ax.set_ylabel("cosine of the steer", fontsize=_FONT["label"])
+    _finish(ax, alignment, frame, "Where the steer points")
+    return ax
+
+
+def _dots(ax: Axes, x: np.ndarray, y: pd.Series, style: int, label: str) -> None:
+    ax.plot(x, y, linestyle="none", color=_COLORS[style], marker=_MARKERS[style], markersize=6, label=label, zorder=3)
+
+
+def _finish(ax: Axes, alignment: Alignment, frame: pd.DataFrame, title: str) -> None:
+    first, second = alignment.classes
+    ax.set_title(f"{title}: {second} against {first} (n = {alignment.n:,})", fontsize=_FONT["title"], loc="left")
+    ax.set_xticks(np.arange(len(frame)), frame["site"], rotation=90 if len(frame) > 6 else 0)
+    ax.set_xlim(-0.6, len(frame) - 0.4)
+    ax.tick_params(labelsize=_FONT["tick"])
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    below = -0.3 if len(frame) > 6 else -0.1
+    ax.legend(fontsize=_FONT["legend"], frameon=False, loc="upper center", bbox_to_anchor=(0.5, below), ncols=2)
 
 
 def _lines(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -143,7 +143,7 @@ def _newton(
         # A fresh preconditioner costs about this many rounds of conjugate gradients.
         if precondition is None or rounds > k / (2 * max(8, u.shape[1])):
             precondition = _averaged_inverse(design, weight, ridge)
-        step, slope, rounds = _solve_step(design, weight, gradient, ridge, precondition, value)
+        step, slope, rounds = _solve_step(design, weight, gradient, ridge, precondition, value, 1e-4 * tol * value)
         decrement = (gradient * step).sum(dim=2)
         u, z, value, moved = _line_search(u, z, step, slope, decrement, value, y, train, ridge)
         still = (decrement > tol * value) & moved
@@ -187,7 +187,13 @@ def _averaged_inverse(
 
 
 def _solve_step(
-    design: Tensor, weight: Tensor, gradient: Tensor, ridge: Tensor, precondition: Tensor, value: Tensor
+    design: Tensor,
+    weight: Tensor,
+    gradient: Tensor,
+    ridge: Tensor,
+    precondition: Tensor,
+    value: Float[Tensor, "site problem"],
+    floor: Float[Tensor, "site problem"],
 ) -> tuple[Float[Tensor, "site problem k"], Float[Tensor, "site problem example"], int]:
     """Newton's step by conjugate gradients, what it does to the margins, and the rounds it took."""
     residual, step, slope = gradient.clone(), torch.zeros_like(gradient), torch.zeros_like(weight)
@@ -195,7 +201,7 @@ def _solve_step(
     towards = smooth.clone()
     energy = (residual * smooth).sum(dim=2)
     # Far from the optimum a rough step will do; near it the forcing term makes convergence superlinear.
-    goal = energy * (energy / value).clamp(max=0.01)
+    goal = torch.maximum(energy * (energy / value).clamp(max=0.01), floor)
     along, weighted = torch.empty_like(weight), torch.empty_like(weight)  # reused: fresh memory costs more than sums
     rounds = 0
     for rounds in range(2 * design.shape[2]):  # noqa: B007

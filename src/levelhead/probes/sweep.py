@@ -94,7 +94,7 @@ class ProbeSweep(Method):
     def __init__(
         self,
         cv: int = 5,
-        C: float = 1.0,
+        C: float | int = 1.0,
         standardize: bool = False,
         controls: Iterable[str] = CONTROLS,
         n_controls: int = 20,
@@ -110,6 +110,12 @@ class ProbeSweep(Method):
         self.confidence = confidence
         self.random_state = random_state
         self.verbose = verbose
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only where an attribute is missing; the fitted ones end in an underscore.
+        if name.endswith("_") and not name.startswith("_"):
+            raise NotFittedError(f"this ProbeSweep has no '{name}' before it is fitted; call fit(acts, labels) first")
+        raise AttributeError(f"'ProbeSweep' object has no attribute '{name}'")
 
     def fit(
         self,
@@ -236,15 +242,18 @@ class ProbeSweep(Method):
 
     def coef(self, site: SiteLike) -> Float[Tensor, " d"]:
         """Weights of the probe fitted on all examples, in the basis of the activations; towards ``classes_[1]``."""
-        return self._coef[self._find(site)]
+        found = self._find(site)
+        return self._coef[found]
 
     def intercept(self, site: SiteLike) -> float:
         """Intercept of the probe fitted on all examples."""
-        return self._intercept[self._find(site)]
+        found = self._find(site)
+        return self._intercept[found]
 
     def scores(self, site: SiteLike) -> Float[Tensor, " example"]:
         """Out-of-fold decision values (log-odds of ``classes_[1]``); compare them within a fold (``folds_``) only."""
-        return self._scores[self._row[self._find(site)]]
+        found = self._find(site)
+        return self._scores[self._row[found]]
 
     def score(self, acts: Activations, labels: Iterable[Any] | Tensor) -> dict[Site, float]:
         """ROC AUC on other data of the probes fitted on all examples.

