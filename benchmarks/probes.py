@@ -45,7 +45,9 @@ def sites() -> tuple[Activations, np.ndarray]:
 def ours_full(acts: Activations, y: np.ndarray) -> np.ndarray:
     labels, train = torch.from_numpy(y == 1)[None], torch.ones(1, N, dtype=torch.bool)
     size, _ = block_sizes(N, D, 1)
-    found = [fit_logistic(x[i : i + size], labels, train).coef for _, x in acts.stacks() for i in range(0, len(x), size)]
+    found = [
+        fit_logistic(x[i : i + size], labels, train).coef for _, x in acts.stacks() for i in range(0, len(x), size)
+    ]
     return torch.cat(found)[:, 0].numpy()
 
 

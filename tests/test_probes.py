@@ -24,7 +24,9 @@ from levelhead.probes.linear import fit_logistic
 mpl.use("Agg")
 
 
-def planted(n: int = 120, d: int = 12, layers: int = 4, at: int = 2, size: float = 4.0) -> tuple[Activations, list[int]]:
+def planted(
+    n: int = 120, d: int = 12, layers: int = 4, at: int = 2, size: float = 4.0
+) -> tuple[Activations, list[int]]:
     """Noise at each layer, and at one of them a difference between classes along the first axis."""
     generator = torch.Generator().manual_seed(0)
     labels = [i % 2 for i in range(n)]
@@ -205,7 +207,9 @@ def test_intervals_are_wider_when_groups_are_few() -> None:
     labels = [int(i >= 60) for i in range(120)]
     acts["resid_post.2"][60:, 0] += 1.0
     examples = quiet().fit(acts, labels).frame().set_index("site").loc["resid_post.2"]
-    groups = quiet().fit(acts, labels, groups=[i // 6 for i in range(120)]).frame().set_index("site").loc["resid_post.2"]
+    groups = (
+        quiet().fit(acts, labels, groups=[i // 6 for i in range(120)]).frame().set_index("site").loc["resid_post.2"]
+    )
     assert groups.n_groups == 20 and examples.n_groups == 120
     assert groups.auc_low <= groups.auc <= groups.auc_high
 
@@ -305,7 +309,8 @@ def test_same_seed_same_numbers_and_other_seed_others() -> None:
     acts, labels = planted()
     groups = [i // 4 for i in range(120)]
     first, again, other = (
-        ProbeSweep(random_state=seed, n_controls=3, verbose=False).fit(acts, labels, groups).frame() for seed in (0, 0, 1)
+        ProbeSweep(random_state=seed, n_controls=3, verbose=False).fit(acts, labels, groups).frame()
+        for seed in (0, 0, 1)
     )
     assert first.equals(again)
     assert not first.auc.equals(other.auc)
@@ -370,19 +375,24 @@ def test_best_by_component_and_the_frame() -> None:
     sweep = quiet().fit(both, labels)
     assert sweep.best(2, component="z")[0] == Site("z", 1, 1) and len(sweep.best(99)) == len(both)
     frame = sweep.frame()
-    assert list(frame.columns) == (
-        "site tower component layer head auc auc_low auc_high accuracy accuracy_low accuracy_high "
-        "shuffle_mean shuffle_low shuffle_high control_task selectivity n n_groups p_value"
-    ).split()
+    assert (
+        list(frame.columns)
+        == (
+            "site tower component layer head auc auc_low auc_high accuracy accuracy_low accuracy_high "
+            "shuffle_mean shuffle_low shuffle_high control_task selectivity n n_groups p_value"
+        ).split()
+    )
     row = frame.set_index("site").loc["z.1.1"]
     assert (row.component, row.layer, row["head"], row.n, row.n_groups) == ("z", 1, 1, 120, 120)
     assert frame.set_index("site").layer.isna()["ln_final"]
-    with pytest.raises(InputError, match=r"component 'attn_out' was asked for, and this sweep has ln_final, resid_post, z"):
+    with pytest.raises(
+        InputError, match=r"component 'attn_out' was asked for, and this sweep has ln_final, resid_post, z"
+    ):
         sweep.best(1, component="attn_out")
 
 
 def test_rows_of_one_example_stay_together_when_every_token_is_kept() -> None:
-    acts, labels = planted()
+    acts, _ = planted()
     tokens = Activations({site: acts[site] for site in acts.sites}, at="all", example=torch.arange(120) // 4)
     sweep = quiet().fit(tokens, [int(i % 8 >= 4) for i in range(120)])
     assert sweep.n_groups_ == 30

@@ -163,7 +163,7 @@ def test_users_generate_inside_on_knows_the_prompt() -> None:
 
 def test_vision_sites_take_scopes_that_hold_pictures_only() -> None:
     with pytest.raises(
-        ValueError, match="scope 'generated' holds no picture, so it cannot act at 'vision/resid_post.0'"
+        ValueError, match=r"scope 'generated' holds no picture, so it cannot act at 'vision/resid_post.0'"
     ):
         steer_at("vision/resid_post.0", 16, "generated")
 

@@ -1,4 +1,4 @@
-"""Align: is a steering direction the direction that a probe reads, or would a random one do as well?"""
+"""Align: whether a steering direction is the one that a probe reads, or no better than a random one."""
 
 from __future__ import annotations
 
@@ -307,9 +307,7 @@ def _angles(
     }
 
 
-def _random_reading(
-    coordinates: Float[Tensor, "draw example k"], positive: Tensor, confidence: float
-) -> float:
+def _random_reading(coordinates: Float[Tensor, "draw example k"], positive: Tensor, confidence: float) -> float:
     gap = coordinates[:, positive].mean(dim=1) - coordinates[:, ~positive].mean(dim=1)
     within = coordinates - coordinates.mean(dim=1, keepdim=True)
     within = within - torch.where(positive[:, None], 1.0, -1.0) * gap[:, None] / 2

@@ -68,9 +68,7 @@ def usable(labels: Bool[np.ndarray, " example"], folds: Int[np.ndarray, " exampl
     return bool((count.sum(axis=1, keepdims=True) > count).all() and (count > 0).all(axis=0).any())
 
 
-def _deal(
-    counts: Float[np.ndarray, "group class"], k: int, rng: np.random.Generator
-) -> Int[np.ndarray, " group"]:
+def _deal(counts: Float[np.ndarray, "group class"], k: int, rng: np.random.Generator) -> Int[np.ndarray, " group"]:
     share = counts / counts.sum(axis=0)
     order = rng.permutation(len(counts))
     order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]

@@ -286,7 +286,9 @@ class ProbeSweep(Method):
             check_finite(acts[site], site, acts.n)
             weight = self._coef[site]
             if acts[site].shape[1] != len(weight):
-                raise InputError(f"activations at '{site}' have width {acts[site].shape[1]}; its probe has {len(weight)}")
+                raise InputError(
+                    f"activations at '{site}' have width {acts[site].shape[1]}; its probe has {len(weight)}"
+                )
             found[site] = float(roc_auc(acts[site].double().cpu() @ weight + self._intercept[site], positive))
         return found
 
@@ -397,4 +399,6 @@ def check_finite(value: Tensor, site: Site, n: int) -> None:
     finite = torch.isfinite(value).all(dim=1)
     if not bool(finite.all()):
         row = int((~finite).nonzero()[0, 0])
-        raise InputError(f"activations at '{site}' have NaN or infinite entries, first in row {row}; look at that input")
+        raise InputError(
+            f"activations at '{site}' have NaN or infinite entries, first in row {row}; look at that input"
+        )
