@@ -94,6 +94,18 @@ def test_examples_that_the_steer_was_fitted_on_settle_nothing_and_others_do() ->
     assert other["cosine_mean"] < 1
 
 
+def test_few_examples_are_no_proof_that_nothing_is_left() -> None:
+    """What is left cannot be told from chance with 40 examples, and must not be called nothing."""
+    verdicts = []
+    for seed in range(3):
+        acts, labels = planted(40, seed=seed)
+        acts["resid_post.2"][:, 1] -= 2.0 * torch.tensor(labels)  # 1 of the 3 remains along the second axis
+        steer = Steer({"resid_post.2": Ablate(axis(0))})
+        row = rows(lh.align(steer, fitted(acts, labels, cv=4), n_random=200))["resid_post.2"]
+        verdicts.append((row["auc_after_low"] <= 0.5, row["verdict"]))
+    assert set(verdicts) == {(True, UNSETTLED), (False, IN_PART)}
+
+
 def test_signs_point_towards_the_positive_class() -> None:
     acts, labels = planted()
     sweep = fitted(acts, labels)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers as tf
 
 import levelhead as lh
 from conftest import model_of
@@ -31,7 +32,8 @@ from levelhead.demo.sentences import (
     occupation_sentences,
     occupations,
 )
-from levelhead.errors import FileError, InputError
+from levelhead.errors import FileError, InputError, SiteError
+from tiny import TEXT
 from words import tokenizer
 
 SPLITS = ("train", "validation", "test")
@@ -350,6 +352,81 @@ def test_gap_picture_orders_occupations_and_heads_them_with_the_means():
     assert full == pytest.approx(sorted([*after.values(), 0.1, 0.1]))
 
 
+@pytest.fixture(scope="module")
+def sweep() -> Any:
+    generator = torch.Generator().manual_seed(0)
+    labels = ["she" if i % 2 else "he" for i in range(80)]
+    sign = torch.tensor([1.0 if label == "she" else -1.0 for label in labels])[:, None]
+    noise = {f"resid_post.{layer}": torch.randn(80, 8, generator=generator) for layer in range(4)}
+    noise |= {f"z.{layer}.{head}": torch.randn(80, 3, generator=generator) for layer in range(4) for head in range(3)}
+    noise["resid_post.2"] += 2 * sign
+    noise["z.2.1"] += 2 * sign
+    return lh.ProbeSweep(n_controls=5, verbose=False).fit(lh.Activations(noise), labels)
+
+
+def test_layer_picture_shows_the_sweeps_scores_and_the_directions(sweep: Any):
+    steer = lh.MeanDifference("resid_post.*").fit(sweep.acts_, sweep.labels_)
+    alignment = lh.align(steer, sweep)
+    ax = lh.plots.layer_curve(sweep, alignment, title="read late")
+    curves = [line.get_ydata() for line in ax.lines if len(line.get_xdata()) == 4]
+    frame = sweep.frame()
+    assert curves[0] == pytest.approx(frame[frame["component"] == "resid_post"]["auc"].to_numpy())
+    assert curves[1] == pytest.approx(alignment.frame()["auc_along"].to_numpy())
+    assert {"a linear probe (shaded: 95 % interval)", "the steer's direction alone"} <= {t.get_text() for t in ax.texts}
+    with pytest.raises(SiteError, match="'mlp_out' was asked for, and this sweep has resid_post, z"):
+        lh.plots.layer_curve(sweep, component="mlp_out")
+
+
+def test_head_map_writes_the_score_into_the_planted_head(sweep: Any):
+    ax = lh.plots.head_map(sweep, top=1, title="one head")
+    (text,) = ax.texts
+    assert text.get_position() == (1, 2) and float(text.get_text()) > 0.95
+    assert ax.get_title(loc="left") == "one head"
+
+
+# -- the whole job, on a model that knows nothing --------------------------------------------------------
+
+
+@pytest.fixture
+def babbler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny random Llama that has all words of the demo, in the place of SmolLM2."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+
+    texts = [s.text for s in [*contrast_sentences(), *noun_sentences()]]
+    for split in SPLITS:
+        texts += [s.text for s in [*occupation_sentences(split), *named_sentences(split)]]
+    texts += [text for split in NEUTRAL.values() for text in split]
+    known = sorted({word for text in texts for word in text.split()} | {"she", "he"})
+    inner = Tokenizer(WordLevel({word: i for i, word in enumerate(["<pad>", "<unk>", *known])}, unk_token="<unk>"))
+    inner.pre_tokenizer = WhitespaceSplit()
+    folder = tmp_path / "babbler"
+    tf.PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", unk_token="<unk>").save_pretrained(folder)
+    sizes = {**TEXT, "vocab_size": len(known) + 2}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        tf.LlamaForCausalLM(tf.LlamaConfig(**sizes)).save_pretrained(folder)
+    monkeypatch.setattr(model, "prepare", lambda cache, verbose: folder)
+    return folder
+
+
+def test_every_stage_runs_and_everything_is_written(babbler: Path, tmp_path: Path):
+    found = command("demo", "--out", str(tmp_path / "out"), "--controls", "2", "--quiet")
+    assert found.exception is None and found.exit_code == 0, found.output
+    written = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [row["name"] for row in written["graphs"]] == list(GRAPHS)
+    assert all(row["difference_after"] == 0 for row in written["graphs"])
+    assert written["reloaded"]["equal"] and len(written["random_directions"]) == 2
+    tried = {trial["layer"]: trial["gap"] for trial in written["validation"]["layers"]}
+    assert written["site"] == f"resid_post.{min(tried, key=lambda layer: abs(tried[layer]))}"
+    assert {"layers.png", "heads.png", "gap.png", "probes.csv", "alignment.csv", "steer"} <= {
+        path.name for path in (tmp_path / "out").iterdir()
+    }
+    gap = written["estimates"]["before"]["gap"]
+    assert f"{gap['value']:+.2f}" in found.output, "what is printed is what was found"
+
+
 # -- the real model ------------------------------------------------------------------------------------
 
 
@@ -382,7 +459,12 @@ def test_the_whole_demo(smollm: Path, tmp_path: Path):
     assert middle["names"] > found["before"]["names"].value - 0.05
     # Three graphs, one number; and the steer survives the disk.
     assert [row.name for row in report.graphs] == list(GRAPHS)
-    assert all(row.difference_before == row.difference_after == 0 for row in report.graphs if not row.skipped)
+    for row in report.graphs:
+        assert row.skipped or row.difference_before == row.difference_after == 0, row
+        assert row.skipped or (row.gap_before, row.gap_after) == (
+            found["before"]["gap"].value,
+            found["after"]["gap"].value,
+        )
     assert report.reloaded["equal"]
     again = lh.load(tmp_path / "steer")
     assert again.card["results"]["gap_after"]["value"] == pytest.approx(found["after"]["gap"].value)

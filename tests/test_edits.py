@@ -175,9 +175,10 @@ def test_strengths_for_other_rows_than_there_are_say_so() -> None:
 @each_edit
 def test_heads_are_written_apart_and_in_the_order_given(make: Callable[..., Edit]) -> None:
     h, whole = noise(2, 3, 4 * D, seed=1), Add(noise(4 * D, seed=2))
-    found = written(h, (make(), 1.0, (1, 4)), (make(), 0.5, (3, 4)), (whole, 1.0), (make(), 1.0, (0, 4)))
+    twice = [(make(), 1.0, (1, 4)), (make(), 0.5, (3, 4)), (make(), 0.3, (1, 4))]
+    found = written(h, *twice, (whole, 1.0), (make(), 1.0, (0, 4)))
     heads = list((h.unflatten(-1, (4, D))).unbind(dim=-2))
-    heads[1], heads[3] = written(heads[1], (make(), 1.0)), written(heads[3], (make(), 0.5))
+    heads[1], heads[3] = written(heads[1], (make(), 1.0), (make(), 0.3)), written(heads[3], (make(), 0.5))
     heads = list((torch.cat(heads, dim=-1) + whole.params["vector"]).unflatten(-1, (4, D)).unbind(dim=-2))
     heads[0] = written(heads[0], (make(), 1.0))
     torch.testing.assert_close(found, torch.cat(heads, dim=-1))
@@ -289,5 +290,6 @@ def test_directions_are_unit_vectors_and_those_without_say_none() -> None:
     torch.testing.assert_close(Add(7 * v).directions(), (v / v.norm())[None])
     rows = Ablate(noise(3, D)).directions()
     torch.testing.assert_close(rows @ rows.T, torch.eye(3))
+    assert bool(((rows * noise(3, D)).sum(dim=1) > 0).all()), "trap 4: a direction was turned round"
     torch.testing.assert_close(Ablate(3 * v).directions(), (v / v.norm())[None])
     assert Affine(v).directions() is None and Rotate(v, 1.0).directions() is None

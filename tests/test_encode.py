@@ -113,8 +113,10 @@ def test_trap_25_the_last_token_of_a_chat_is_a_formatting_token(talks: Any) -> N
     assert torch.equal(read["last"], torch.stack([row[-1] for row in rows]))
     assert torch.equal(read[-2], torch.stack([row[-2] for row in rows]))
     # The answer is its words, without the token that closes the turn.
-    answer = lh.capture(talks, chats, "resid_post.1", at="answer", verbose=False)["resid_post.1"]
-    torch.testing.assert_close(answer, torch.stack([rows[0][-4:-1].mean(dim=0), rows[1][-3:-1].mean(dim=0)]))
+    words_alone = torch.stack([rows[0][-4:-1].mean(dim=0), rows[1][-3:-1].mean(dim=0)])
+    for inputs in (chats, batch):
+        answer = lh.capture(talks, inputs, "resid_post.1", at="answer", batch_size=1, verbose=False)
+        torch.testing.assert_close(answer["resid_post.1"], words_alone)
 
 
 def test_the_answer_is_found_beside_pads_and_pictures_and_only_where_there_is_one(sees: Any) -> None:
@@ -186,6 +188,21 @@ def test_several_pictures_in_a_row_stay_with_their_row(sees: Any) -> None:
     alone = lh.capture(sees, pairs, together.sites, at="mean", batch_size=1, verbose=False)
     for site in alone:
         torch.testing.assert_close(together[site], alone[site])
+
+
+def test_rows_of_a_token_each_know_the_example_that_they_belong_to(sees: Any) -> None:
+    pairs = [(drawing(n), text) for n, text in enumerate(("who ?", "describe the man", "who smiles ?"))]
+    expected = {"vision/resid_post.1": [5, 5, 5], "projector": [4, 4, 4], "resid_post.1": [13, 14, 14]}
+    for site, counts in expected.items():
+        acts = lh.capture(sees, pairs, site, at="all", batch_size=2, verbose=False)
+        assert acts.example.bincount().tolist() == counts and len(acts[site]) == sum(counts)
+        assert len(acts.rows(acts.example == 1)[site]) == counts[1]
+
+    def both_tokens_of_the_first_row(layout: Any) -> Any:
+        return layout.real & (torch.arange(len(layout.real)) == 0)[:, None]
+
+    acts = lh.capture(sees, [[5, 6], [7, 8]], "resid_post.1", at=both_tokens_of_the_first_row, verbose=False)
+    assert acts.example.tolist() == [0, 0]
 
 
 # -- what is refused -----------------------------------------------------------------------------------

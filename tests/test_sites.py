@@ -196,7 +196,7 @@ def picked(part: str, index: int, size: int) -> bool:
 
 
 @given(any_pattern())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 def test_resolve_and_covers_agree_with_plain_indexing(pattern: str) -> None:
     vision = pattern.startswith("vision/")
     component, layer, *head = pattern.removeprefix("vision/").split(".")

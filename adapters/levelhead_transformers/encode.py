@@ -33,11 +33,17 @@ def encode(model: nn.Module, processor: Any, inputs: Any, padding_side: str, see
     if items is None:
         batch = Batch({name: torch.as_tensor(value) for name, value in inputs.items()})
         batch.answer = getattr(inputs, "answer", None)
+        if batch["input_ids"].dim() != 2:
+            raise InputError(
+                f"'input_ids' of an encoded dictionary must be [row, token]; found shape {tuple(batch['input_ids'].shape)}"
+            )
     else:
         kind, pictures = check_alike(items)
         if pictures and not sees:
             raise InputError(f"inputs with pictures were given, and {type(model).__name__} has no vision tower")
         batch = _ENCODERS[kind](processor, items, padding_side)
+    # PaliGemma's processor gives labels without being asked; with them, a forward pass computes a loss over all logits.
+    batch.pop("labels", None)
     batch.setdefault("attention_mask", torch.ones_like(batch["input_ids"]))
     if not bool((batch["attention_mask"] > 0).any(dim=1).all()):
         raise InputError("a row of the inputs has no token; leave out empty strings")
@@ -129,9 +135,22 @@ def _from_chat(processor: Any, items: list[Any], side: str) -> Batch:
         batch = _padded(ids, side, _pad_id(tokenizer))
         lengths = [len(row) for row in tokenizer(prefixes, add_special_tokens=False)["input_ids"]]
     if any(row != prefix for row, prefix in zip(rows, prefixes, strict=True)):
-        order = batch["attention_mask"].cumsum(dim=1)
-        batch.answer = (order > torch.tensor(lengths)[:, None]) & (batch["attention_mask"] > 0)
+        closing = [_after_the_words(row, chat[-1]) for row, chat in zip(rows, items, strict=True)]
+        spare = [len(ids) for ids in tokenizer(closing, add_special_tokens=False)["input_ids"]]
+        mask = batch["attention_mask"]
+        order = mask.cumsum(dim=1)
+        ends = order[:, -1] - torch.tensor(spare)
+        batch.answer = (order > torch.tensor(lengths)[:, None]) & (order <= ends[:, None]) & (mask > 0)
     return batch
+
+
+def _after_the_words(row: str, message: Any) -> str:
+    """What a chat template puts behind an assistant's words: the tokens that close the turn are no answer."""
+    content = message.get("content")
+    if not isinstance(content, str):
+        content = next((part.get("text", "") for part in reversed(content or []) if part.get("type") == "text"), "")
+    words = content.strip()
+    return row[row.rindex(words) + len(words) :] if words and words in row else ""
 
 
 def _from_pairs(processor: Any, items: list[Any], side: str) -> Batch:

@@ -18,8 +18,8 @@ from levelhead.methods.base import fingerprint
 from levelhead.metrics.statistics import auc_interval, roc_auc, upper_quantile
 from levelhead.probes.crossfit import cross_fit
 from levelhead.probes.folds import stratified_folds
-from levelhead.probes.problem import Problem, check_problem, plain
-from levelhead.probes.sweep import ProbeSweep, check_finite
+from levelhead.probes.problem import Problem, check_finite, check_problem, plain
+from levelhead.probes.sweep import ProbeSweep
 from levelhead.sites import Site
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 IS_PROBE = "the probe's direction"
 IN_PART = "reads the attribute, is not the only place"
-UNSETTLED = "reads the attribute; other examples must show whether it is the only place"
+UNSETTLED = "reads the attribute; more or other examples must show whether it is the only place"
 MIXED = "unclear: beats random directions in angle or in reading, not in both"
 RANDOM = "not distinguishable from a random direction"
 NOTHING = "the probe reads nothing here"
@@ -161,15 +161,17 @@ def align(
     *angle* meaning that ``abs(cosine)`` or ``abs(cosine_mean)`` exceeds both its bands, and *reading* meaning that
     ``auc_along`` exceeds ``random_along``: neither, *not distinguishable from a random direction*; one of
     the two, *unclear*; both, *reads the attribute, is not the only place* when the interval of ``auc_after`` lies
-    above 0.5, *other examples must show* when it lies below or the steer's card names these very examples (see
-    `acts`), and otherwise *the probe's direction*: alone it reads the attribute, and without it a linear probe does not.
+    above 0.5. *The probe's direction*, alone it reads the attribute and without it a linear probe does not, when that
+    interval holds 0.5 and ends below half of the probe's edge over 0.5. Otherwise *more or other examples must show*:
+    the interval is too wide, lies below 0.5, or the steer's card names these very examples (see `acts`).
 
-    A low cosine to the probe is no verdict by itself. Weights also cancel noise, so where activations are anisotropic
+    A steer and probes fitted on the same examples share those examples' noise, which raises their cosine even where
+    nothing is encoded: look at ``auc`` first. A low cosine to the probe is no verdict by itself either. Weights also cancel noise, so where activations are anisotropic
     a mean difference that carries the whole signal is far from them (Haufe et al., 2014).
     """
     if n_random < 1:
         raise InputError(f"n_random must be at least 1; found {n_random}")
-    spans = _spans(steer, sweep)
+    spans, swept = _spans(steer, sweep), acts is None
     rng_folds, rng_boot, rng_random = np.random.default_rng(random_state).spawn(3)
     acts, problem, folds = _examples(sweep, acts, labels, groups, list(spans), rng_folds)
     reused = _fitted_on(steer, acts, sweep.labels_ if labels is None else plain(labels))
@@ -184,7 +186,8 @@ def align(
             )
         x = x - x.mean(dim=0)
         row = _angles(x, basis, sweep, site, problem, n_random, np.random.default_rng(seed_random))
-        row |= _readings(x, basis, sweep, problem, folds, np.random.default_rng(seed_boot))
+        known = sweep.scores(site) if swept else None
+        row |= _readings(x, basis, sweep, problem, folds, np.random.default_rng(seed_boot), known)
         angle = abs(row["cosine"]) > max(row["null_isotropic"], row["null_covariance"])
         angle |= abs(row["cosine_mean"]) > row["null_mean"]
         row["verdict"] = _verdict(row, angle, reused)
@@ -211,7 +214,8 @@ def _verdict(row: Mapping[str, Any], angle: bool, reused: bool) -> str:
     if angle and reading:
         if row["auc_after_low"] > 0.5:
             return IN_PART
-        return UNSETTLED if reused or row["auc_after_high"] < 0.5 else IS_PROBE
+        doubt = row["auc_after_high"] - 0.5 > 0.5 * (row["auc"] - 0.5)
+        return UNSETTLED if reused or doubt or row["auc_after_high"] < 0.5 else IS_PROBE
     return MIXED if angle or reading else RANDOM
 
 
@@ -303,8 +307,13 @@ def _angles(
         "p_value": max(p_flat, p_covariance),
         "cosine_mean": cosine_mean,
         "null_mean": max(flat, reach[1]),
-        "random_along": _random_reading(x @ drawn, positive, sweep.confidence),
+        "random_along": _random_reading(_coordinates(x, drawn), positive, sweep.confidence),
     }
+
+
+def _coordinates(x: Float[Tensor, "example d"], drawn: Float[Tensor, "draw d k"]) -> Float[Tensor, "draw example k"]:
+    # One product of two matrices; a batched product would read x once for every draw.
+    return (x @ drawn.permute(1, 0, 2).flatten(1)).unflatten(1, (len(drawn), -1)).transpose(0, 1)
 
 
 def _random_reading(coordinates: Float[Tensor, "draw example k"], positive: Tensor, confidence: float) -> float:
@@ -325,6 +334,7 @@ def _readings(
     problem: Problem,
     folds: np.ndarray,
     rng: np.random.Generator,
+    known: Float[Tensor, " example"] | None,
 ) -> dict[str, Any]:
     spread = x.std(dim=0, correction=0)
     scale = torch.where(spread > 0, spread, 1.0) if sweep.standardize else torch.ones_like(spread)
@@ -332,13 +342,13 @@ def _readings(
     size = along.std(dim=0, correction=0)
     y, strata = torch.from_numpy(problem.positive), torch.from_numpy(folds)
 
-    def read(features: Float[Tensor, "view example d"]) -> Float[Tensor, "view example"]:
-        return cross_fit(features, problem.positive[None], folds[None], sweep.cv, C=sweep.C).scores[:, 0]
+    def read(features: Float[Tensor, "example width"]) -> Float[Tensor, " example"]:
+        found = cross_fit(features[None], problem.positive[None], folds[None], sweep.cv, C=sweep.C)
+        return found.scores[0, 0]
 
-    rest = x - along @ basis
-    scores = torch.cat(
-        [read(torch.stack([x / scale, rest / scale])), read((along / torch.where(size > 0, size, 1.0))[None])]
-    )
+    whole = read(x / scale) if known is None else known
+    rest = read((x - along @ basis) / scale)
+    scores = torch.stack([whole, rest, read(along / torch.where(size > 0, size, 1.0))])
     auc = roc_auc(scores, y, strata).tolist()
     low, high = auc_interval(scores, y, problem.groups, rng, strata=strata, confidence=sweep.confidence)
     return {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
@@ -16,7 +17,7 @@ from levelhead.graph import Graph, graph
 from levelhead.inputs import items_of
 from levelhead.sites import Patterns, Site, SiteLike, resolve
 from levelhead.steer import Steer
-from levelhead.tokens import Reader, check_reader, choose
+from levelhead.tokens import Reader, check_reader, choose, choose_patches
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +159,7 @@ def capture(
     at: Reader = ...,
     *,
     reduce: None = ...,
-    labels: Sequence[Any] | Tensor | None = ...,
+    labels: Collection[Any] | None = ...,
     steer: Steer | None = ...,
     batch_size: int = ...,
     prompt_length: int | None = ...,
@@ -175,7 +176,7 @@ def capture(
     at: Reader = ...,
     *,
     reduce: Literal["moments"],
-    labels: Sequence[Any] | Tensor | None = ...,
+    labels: Collection[Any] | None = ...,
     steer: Steer | None = ...,
     batch_size: int = ...,
     prompt_length: int | None = ...,
@@ -191,7 +192,7 @@ def capture(
     at: Reader = "last",
     *,
     reduce: str | None = None,
-    labels: Sequence[Any] | Tensor | None = None,
+    labels: Collection[Any] | None = None,
     steer: Steer | None = None,
     batch_size: int = 32,
     prompt_length: int | None = None,
@@ -280,7 +281,12 @@ def _batches(on: Graph, items: list[Any] | None, inputs: Any, size: int) -> Iter
 
 
 def _slice(batch: Mapping[str, Tensor], first: int, last: int) -> dict[str, Tensor]:
-    return {name: value[first:last] for name, value in batch.items()}
+    # A copy of its own kind, since a batch of chats also knows which tokens are the answer.
+    piece: Any = copy(batch)
+    piece.update({name: value[first:last] for name, value in batch.items()})
+    if getattr(batch, "answer", None) is not None:
+        piece.answer = piece.answer[first:last]
+    return piece
 
 
 class _Reading:
@@ -320,14 +326,16 @@ class _Reading:
             offset += step
 
     def _example(self, piece: Mapping[str, Tensor], found: dict[Site, Tensor]) -> Tensor:
-        rows = len(piece["input_ids"])
-        taken = next((len(v) for s, v in found.items() if s.tower == "language"), len(next(iter(found.values()))))
-        if taken == rows and self.at not in ("all", "all:image", "all:text", "all:answer"):
-            return torch.arange(rows)
-        mode, where = choose(self.at, self.on.layout(piece, self.prompt_length))
+        layout = self.on.layout(piece, self.prompt_length)
+        every = torch.arange(len(piece["input_ids"]))
+        if any(site.tower == "language" for site in found):
+            mode, where = choose(self.at, layout)
+            return where.nonzero()[:, 0].cpu() if mode == "each" else every
+        site, taken = next(iter(found.items()))
+        mode, counts = choose_patches(self.at, layout, site)
         if mode != "each":
-            return torch.arange(rows)
-        return where.nonzero()[:, 0].cpu()
+            return every
+        return every.repeat_interleave(torch.tensor([len(taken) * count // sum(counts) for count in counts]))
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -38,7 +38,9 @@ class Edit:
                     f"{type(self).__name__}: '{name}' of shape {tuple(value.shape)} has {bad} entries that are "
                     "NaN or infinite; look for an empty class mean or an overflow where it was fitted"
                 )
-        object.__setattr__(self, "_params", params)
+        # Copies, so that neither a later write to the given tensors nor a large one they are views of lives on here.
+        own = {name: value if value.requires_grad else _copy(value) for name, value in params.items()}
+        object.__setattr__(self, "_params", own)
         object.__setattr__(self, "_width", width)
 
     @property
@@ -66,9 +68,11 @@ class Edit:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Edit) or self.kind != other.kind or self._params.keys() != other._params.keys():
             return False
-        return all(torch.equal(value, other._params[name]) for name, value in self._params.items())
+        theirs = other._params
+        return all(v.dtype == theirs[name].dtype and torch.equal(v, theirs[name]) for name, v in self._params.items())
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return hash((self.kind, *((name, value.shape) for name, value in sorted(self._params.items()))))
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{name}{list(value.shape)}" for name, value in self._params.items())
@@ -137,10 +141,10 @@ class Ablate(Edit):
         """Build from `params`, to the bit."""
         # A saved basis is orthonormal already; running it through QR again would change its last bits.
         edit = object.__new__(cls)
-        basis = params["basis"]
-        gram = basis @ basis.T
-        if not torch.allclose(gram, torch.eye(len(basis), dtype=gram.dtype), atol=1e-3):
-            raise EditError("Ablate: the basis is not orthonormal")
+        basis, offset = params["basis"], params.get("offset")
+        _check_orthonormal(basis, "Ablate: the basis is not orthonormal")
+        if offset is not None and (len(offset) != len(basis) or not offset.is_floating_point()):
+            raise EditError(f"Ablate: the offset has {len(offset)} coordinates, and there are {len(basis)} directions")
         edit._freeze(params, basis.shape[1])
         return edit
 
@@ -210,7 +214,7 @@ class Rotate(Edit):
 
     def __init__(self, target: Tensor, angle: float | Tensor, source: Tensor | None = None) -> None:
         target = _vector(target, "Rotate", "target")
-        turn = torch.as_tensor(angle, dtype=target.dtype)
+        turn = torch.as_tensor(angle, dtype=_full(target.dtype))
         if source is None:
             params = {"target": _orthonormal(target[None])[0], "angle": turn}
         else:
@@ -225,7 +229,12 @@ class Rotate(Edit):
     def restore(cls, params: dict[str, Tensor]) -> Rotate:
         """Build from `params`, to the bit."""
         edit = object.__new__(cls)
-        edit._freeze(params, (params["plane"] if "plane" in params else params["target"]).shape[-1])
+        if "plane" in params and len(params["plane"]) != 2:
+            raise EditError(f"Rotate: a plane has two directions; found {len(params['plane'])}")
+        rows = params["plane"] if "plane" in params else params["target"][None]
+        what = "plane is not orthonormal" if "plane" in params else "target is not a unit vector"
+        _check_orthonormal(rows, f"Rotate: the {what}")
+        edit._freeze(params, rows.shape[1])
         return edit
 
 
@@ -274,6 +283,24 @@ def _vector(value: Tensor, who: str, name: str) -> Tensor:
     return value
 
 
+def _copy(value: Tensor) -> Tensor:
+    return value.detach().clone(memory_format=torch.contiguous_format)
+
+
+def _full(dtype: torch.dtype) -> torch.dtype:
+    # In half precision a unit vector is not one: rounded entries leave a part of what is ablated.
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _check_orthonormal(rows: Tensor, complaint: str) -> None:
+    if not rows.is_floating_point():
+        raise EditError(f"{complaint}: floating point numbers are needed; found {_describe(rows)}")
+    wide = rows.double()
+    atol = 1e-3 if rows.dtype in (torch.float32, torch.float64) else 3e-2
+    if not torch.allclose(wide @ wide.T, torch.eye(len(rows), dtype=wide.dtype, device=wide.device), atol=atol):
+        raise EditError(complaint)
+
+
 def _orthonormal(rows: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
     if not bool(torch.isfinite(rows).all()):
         raise EditError("directions have entries that are NaN or infinite; look for an empty class mean or an overflow")
@@ -282,9 +309,9 @@ def _orthonormal(rows: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
         raise EditError(f"direction {int((norms == 0).nonzero()[0, 0])} is zero, and a zero vector has no direction")
     unit = rows.double() / norms
     if len(rows) == 1:
-        return unit.to(rows.dtype)
+        return unit.to(_full(rows.dtype))
     q, r = torch.linalg.qr(unit.T)
     if len(rows) > rows.shape[1] or bool((r.diagonal().abs() < 1e-6).any()):
         raise EditError(f"the {len(rows)} directions are linearly dependent; leave out those that repeat others")
     # QR leaves signs open: keep each direction's own.
-    return (q * r.diagonal().sign()).T.contiguous().to(rows.dtype)
+    return (q * r.diagonal().sign()).T.contiguous().to(_full(rows.dtype))

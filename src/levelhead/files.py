@@ -51,7 +51,8 @@ def save(steer: Steer, path: str | PathLike[str]) -> None:
         raise FileError(f"cannot save a steer into '{folder}': that is a file, and a folder is needed")
     card = describe(steer)
     tensors = {
-        f"{number}.{name}": value.detach().cpu().contiguous()
+        # Copies, since safetensors refuses tensors that share memory, as one vector at many sites does.
+        f"{number}.{name}": value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for number, entry in enumerate(steer.entries)
         for name, value in entry.edit.params.items()
     }
@@ -68,20 +69,28 @@ def save(steer: Steer, path: str | PathLike[str]) -> None:
     }
     made = not folder.exists()
     temporary: dict[str, str] = {}
+    replaced: list[str] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in contents.items():
             temporary[name] = _write_beside(folder, name, data)
         for name in contents:
-            os.replace(temporary.pop(name), folder / name)
-    except OSError as error:
+            os.replace(temporary[name], folder / name)
+            del temporary[name]
+            replaced.append(name)
+    except BaseException as error:
         for leftover in temporary.values():
             Path(leftover).unlink(missing_ok=True)
         if made and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-        raise FileError(
-            f"cannot save a steer into '{folder}': {error.strerror or error}; what was there before is unchanged"
-        ) from error
+        if not isinstance(error, OSError):
+            raise
+        state = "what was there before is unchanged"
+        if replaced:
+            state = (
+                f"{', '.join(replaced)} is written and loads as the new steer, {', '.join(temporary)} is the old one"
+            )
+        raise FileError(f"cannot save a steer into '{folder}': {error.strerror or error}; {state}") from error
 
 
 def _write_beside(folder: Path, name: str, data: bytes) -> str:
@@ -99,7 +108,16 @@ def _write_beside(folder: Path, name: str, data: bytes) -> str:
 
 
 def load(path: str | PathLike[str]) -> Steer:
-    """Read a steer from a folder, or from the Hub as ``hub:owner/name`` (extra ``hub``).
+    """Read a steer from a folder, or from the Hub.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        The folder, its ``steer.safetensors``, or ``hub:owner/name`` (extra ``hub``).
+
+    Returns
+    -------
+    Steer
 
     Raises
     ------
@@ -109,11 +127,14 @@ def load(path: str | PathLike[str]) -> Steer:
     """
     if isinstance(path, str) and path.startswith("hub:"):
         path = _from_hub(path.removeprefix("hub:"))
-    file = Path(path) / TENSORS if not str(path).endswith(".safetensors") else Path(path)
+    file = Path(path)
+    if file.is_dir() or file.suffix != ".safetensors":
+        file = file / TENSORS
     if not file.is_file():
         raise FileError(f"no steer at '{path}': '{file}' is not a file")
     header = _read_header(file)
-    text = header.get("__metadata__", {}).get("levelhead")
+    metadata = header.get("__metadata__")
+    text = metadata.get("levelhead") if isinstance(metadata, dict) else None
     if text is None:
         raise FileError(
             f"'{file}' was not written by levelhead: its header has no card; use levelhead.Steer to wrap foreign vectors"
@@ -130,8 +151,8 @@ def load(path: str | PathLike[str]) -> Steer:
     facts = {key: value for key, value in card.items() if key not in _FACTS}
     try:
         return Steer(entries, strength=float(card.get("strength", 1.0)), card=facts)
-    except (LevelheadError, TypeError) as error:
-        raise FileError(f"'{file}': {error}") from error
+    except (LevelheadError, TypeError, ValueError, OverflowError) as error:
+        raise FileError(f"'{file}': the card's strength, scopes or sites make no steer: {error}") from error
 
 
 def describe(steer: Steer) -> dict[str, Any]:
@@ -165,17 +186,16 @@ def describe(steer: Steer) -> dict[str, Any]:
 
 def readme(card: Mapping[str, Any]) -> str:
     """A model card in Markdown, from a steer's card."""
-    model, method, data = (card.get(key, {}) for key in ("model", "method", "data"))
     sites = [entry["site"] for entry in card["entries"]]
     rows = [
-        ("Model", model.get("id") or "not recorded"),
-        ("Method", method.get("name") or "not recorded"),
+        ("Model", _named(card, "model", "id")),
+        ("Method", _named(card, "method", "name")),
         ("Sites", ", ".join(sites if len(sites) < 9 else [*sites[:4], "...", *sites[-2:]]) + f" ({len(sites)} edits)"),
         ("Edits", ", ".join(sorted({entry["kind"] for entry in card["entries"]}))),
         ("Scope", ", ".join(sorted({entry["scope"] for entry in card["entries"]}))),
         ("Strength", f"{card['strength']:g}; {card['strength_convention']}"),
         ("Basis", str(card.get("basis", "hf"))),
-        ("Data", str(data.get("name", "not recorded")) if isinstance(data, Mapping) else str(data)),
+        ("Data", _named(card, "data", "name")),
     ]
     table = "\n".join(f"| {name} | {str(value).replace('|', ' ')} |" for name, value in rows)
     return (
@@ -187,6 +207,11 @@ def readme(card: Mapping[str, Any]) -> str:
         f"## Limits\n\n{card.get('limits', 'A steer changes one model in one respect, as measured on its data; measure bias and capability on yours.')}\n\n"
         f"## Results\n\n```json\n{json.dumps(card.get('results', {}), indent=2, sort_keys=True, default=str)}\n```\n"
     )
+
+
+def _named(card: Mapping[str, Any], key: str, name: str) -> str:
+    value = card.get(key)
+    return str((value.get(name) if isinstance(value, Mapping) else value) or "not recorded")
 
 
 # -- reading -------------------------------------------------------------------------------------------
@@ -206,8 +231,13 @@ def _read_header(file: Path) -> dict[str, Any]:
         raw = opened.read(length)
     try:
         header = json.loads(raw)
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        for entry in tensors.values():
+            begin, end = entry["data_offsets"]
+            if not isinstance(begin, int) or not isinstance(end, int) or {"dtype", "shape"} - set(entry):
+                raise ValueError("a tensor lacks its offsets, dtype or shape")
+        ends = [entry["data_offsets"][1] for entry in tensors.values()]
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
         raise FileError(f"'{file}' is not a safetensors file: its header cannot be read ({error})") from error
     expected = 8 + length + max(ends, default=0)
     if size != expected:
@@ -219,7 +249,7 @@ def _read_header(file: Path) -> dict[str, Any]:
 def _read_card(text: Any, file: Path) -> dict[str, Any]:
     try:
         card = json.loads(text)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise FileError(f"'{file}': the card in its header is not JSON ({error})") from error
     if not isinstance(card, dict) or not isinstance(card.get("entries"), list) or not card["entries"]:
         raise FileError(f"'{file}': the card in its header describes no edits")
@@ -238,11 +268,11 @@ def _check_tensors(card: dict[str, Any], header: dict[str, Any], file: Path) -> 
         where = f"'{file}', edit {number}"
         try:
             params: dict[str, Any] = fields["params"]
-            kind, _ = fields["kind"], Site.parse(fields["site"])
+            kind, _ = str(fields["kind"]), Site.parse(str(fields["site"]))
             sizes = {name: (list(map(int, p["shape"])), str(p["dtype"])) for name, p in params.items()}
         except LevelheadError as error:
             raise FileError(f"{where}: {error}") from error
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
             raise FileError(f"{where}: the card lacks or garbles {error}") from error
         if {name: len(shape) for name, (shape, _) in sizes.items()} not in LAYOUTS.get(kind, []):
             raise FileError(f"{where}: the card gives a '{kind}' edit the parameters {sorted(sizes)}, which make none")
@@ -272,12 +302,12 @@ def _entry(fields: dict[str, Any], number: int, names: list[str], opened: Any, f
     try:
         params = {name: opened.get_tensor(f"{number}.{name}") for name in names}
         return Entry(
-            Site.parse(fields["site"]),
-            from_params(fields["kind"], params),
+            Site.parse(str(fields["site"])),
+            from_params(str(fields["kind"]), params),
             float(fields.get("strength", 1.0)),
             str(fields.get("scope", "all")),
         )
-    except (LevelheadError, TypeError, ValueError) as error:
+    except (LevelheadError, TypeError, ValueError, OverflowError) as error:
         raise FileError(f"'{file}', edit {number} at '{fields['site']}': {error}") from error
 
 

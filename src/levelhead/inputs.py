@@ -31,7 +31,7 @@ def kind_of(item: Any) -> str:
         return "ids"
     if isinstance(item, Mapping) and "text" in item and ("image" in item or "images" in item):
         return "pair"
-    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], str) and _may_be_picture(item[0]):
+    if _is_pair(item):
         return "pair"
     if isinstance(item, Sequence) and item and all(isinstance(part, Mapping) and "role" in part for part in item):
         return "chat"
@@ -56,7 +56,7 @@ def items_of(inputs: Any) -> list[Any] | None:
                 f"token ids must be integers [token] or [row, token]; found shape {tuple(inputs.shape)}, {inputs.dtype}"
             )
         return list(inputs if inputs.dim() == 2 else inputs[None])
-    if isinstance(inputs, str | Mapping):
+    if isinstance(inputs, str | Mapping) or _is_pair(inputs):
         return [inputs]
     items: list[Any] = list(inputs)
     if not items:
@@ -95,6 +95,13 @@ def has_picture(item: Any) -> bool:
     return any(
         part.get("type") == "image" for content in contents if not isinstance(content, str) for part in content or ()
     )
+
+
+def _is_pair(item: Any) -> bool:
+    if not isinstance(item, tuple) or len(item) != 2:
+        return False
+    image, text = item
+    return isinstance(text, str) and _may_be_picture(image)
 
 
 def _may_be_picture(value: Any) -> bool:

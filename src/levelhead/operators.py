@@ -69,11 +69,11 @@ def _mask(scope: str, now: dict) -> bool | torch.Tensor:
     attention, ids = now["attention"], now["ids"]
     device = ids.device if ids is not None else (attention.device if attention is not None else None)
     slots = torch.arange(start, stop, device=device).expand(now["rows"], stop - start)
-    if attention is None:
-        real = torch.ones_like(slots, dtype=torch.bool)
+    real = torch.ones_like(slots, dtype=torch.bool) if attention is None else attention[:, start:stop].to(device) > 0
+    if attention is None or attention.shape[1] < prompt:
+        # A prompt that is read in chunks ends in the last one, and not where this chunk ends.
         last = torch.full((now["rows"], 1), prompt - 1, device=device)
     else:
-        real = attention[:, start:stop].to(device) > 0
         within = attention[:, :prompt].to(device) > 0
         places = torch.arange(within.shape[1], device=device)
         last = torch.where(within, places, -1).amax(dim=1, keepdim=True)
@@ -186,6 +186,7 @@ def rotate(h: torch.Tensor, strength: float | torch.Tensor, params: dict) -> tor
     across = torch.where(length > 1e-6, across / length.clamp_min(1e-6), torch.zeros_like(across))
     left = torch.atan2(length, along)
     angle = torch.minimum(torch.as_tensor(turn, dtype=h.dtype, device=h.device).expand_as(left), left)
+    angle = torch.where(length > 1e-6, angle, torch.zeros_like(angle))
     return h + (torch.cos(angle) - 1.0) * h + norm * torch.sin(angle) * across
 
 
@@ -209,8 +210,9 @@ def take(h: torch.Tensor, mode: str, where: torch.Tensor) -> torch.Tensor:
         return h[torch.arange(h.shape[0], device=h.device), where]
     if mode == "mean":
         wide = h.float() if h.dtype in (torch.float16, torch.bfloat16) else h
-        weight = where.to(wide.dtype)
-        return torch.einsum("btd,bt->bd", wide, weight) / weight.sum(dim=1, keepdim=True)
+        # Not a sum with weights of 0 and 1: what stands at a pad may be infinite.
+        kept = wide.masked_fill(~where[..., None], 0.0)
+        return kept.sum(dim=1) / where.sum(dim=1, keepdim=True)
     return h[where]
 
 

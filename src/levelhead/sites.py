@@ -58,11 +58,11 @@ LAYERLESS = frozenset({"ln_final", "projector"})
 READ_ONLY = frozenset({"resid_mid"})
 
 _GRAMMAR = re.compile(
-    r"^(?:(?P<tower>[a-z_]+)/)?(?P<component>[a-z0-9_]+)"
-    r"(?:\.(?P<layer>[^.\s/]+))?(?:\.(?P<head>[^.\s/]+))?$"
+    r"(?:(?P<tower>[a-z_]+)/)?(?P<component>[a-z0-9_]+)"
+    r"(?:\.(?P<layer>[^.\s/]+))?(?:\.(?P<head>[^.\s/]+))?"
 )
-_INDEX = re.compile(r"^-?\d+$")
-_SLICE = re.compile(r"^(-?\d*):(-?\d*)$")
+_INDEX = re.compile(r"-?[0-9]+")
+_SLICE = re.compile(r"(-?[0-9]+)?:(-?[0-9]+)?")
 
 SiteLike: TypeAlias = "Site | str"
 Patterns: TypeAlias = "Site | str | Iterable[Site | str]"
@@ -134,7 +134,7 @@ class Site:
             return text
         tower, component, layer, head = _split(text)
         for what, part in (("layer", layer), ("head", head)):
-            if part is not None and not _INDEX.match(part):
+            if part is not None and not _INDEX.fullmatch(part):
                 raise SiteError(f"'{text}' is a pattern ({what} '{part}'), and one site was asked for")
         return cls(
             component,
@@ -217,19 +217,28 @@ def covers(patterns: Patterns, site: Site, n_layers: int | None = None) -> bool:
         patterns = [patterns]
     for pattern in patterns:
         tower, component, layer, head = _split(pattern)
-        if (tower, component) != (site.tower, site.component):
+        if (tower, component) != (site.tower, site.component) or (head is None) != (site.head is None):
             continue
-        size = n_layers if n_layers is not None else (site.layer or 0) + 1
-        if layer is not None and n_layers is None and "-" in layer:
-            raise SiteError(f"pattern '{pattern}' counts layers from the end, which needs a model; count from 0")
-        if site.layer is not None and site.layer not in _indices(layer or "*", size, str(pattern), "layer"):
+        if site.layer is not None and not _names(layer or "*", site.layer, n_layers, str(pattern), "layer"):
             continue
-        if (head is None) != (site.head is None):
-            continue
-        if head is not None and site.head not in _indices(head, (site.head or 0) + 1, str(pattern), "head"):
-            continue
-        return True
+        if head is None or _names(head, site.head or 0, None, str(pattern), "head"):
+            return True
     return False
+
+
+def _names(part: str, index: int, size: int | None, pattern: str, what: str) -> bool:
+    if part == "*":
+        return True
+    if "-" in part and size is None:
+        raise SiteError(f"pattern '{pattern}' counts {what}s from the end, which needs a model; count from 0")
+    numbers = range(index + 1 if size is None else size)
+    if _INDEX.fullmatch(part):
+        return int(part) in ((index,) if size is None else (index, index - size))
+    found = _SLICE.fullmatch(part)
+    if found is None:
+        raise SiteError(f"pattern '{pattern}': cannot read {what} '{part}'; write a number, 'a:b', or '*'")
+    start, stop = (int(x) if x else None for x in found.groups())
+    return index in numbers[start:stop]
 
 
 def _match(pattern: SiteLike, have: Sequence[Site]) -> list[Site]:
@@ -269,7 +278,7 @@ def _match(pattern: SiteLike, have: Sequence[Site]) -> list[Site]:
 
 def _split(text: SiteLike) -> tuple[Tower, str, str | None, str | None]:
     text = str(text)
-    match = _GRAMMAR.match(text)
+    match = _GRAMMAR.fullmatch(text)
     if match is None:
         raise SiteError(
             f"cannot read site '{text}'; the form is [tower/]component[.layer[.head]], "
@@ -291,14 +300,14 @@ def _check_component(component: str) -> None:
     if component in COMPONENTS:
         return
     near = difflib.get_close_matches(component, COMPONENTS, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise SiteError(f"unknown component '{component}'{hint} Components are {', '.join(COMPONENTS)}")
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    raise SiteError(f"unknown component '{component}'; {hint}components are {', '.join(COMPONENTS)}")
 
 
 def _indices(part: str, size: int, pattern: str, what: str) -> range | tuple[int, ...]:
     if part == "*":
         return range(size)
-    if _INDEX.match(part):
+    if _INDEX.fullmatch(part):
         index = int(part)
         real = index + size if index < 0 else index
         if not 0 <= real < size:
@@ -306,12 +315,13 @@ def _indices(part: str, size: int, pattern: str, what: str) -> range | tuple[int
                 f"pattern '{pattern}': {what} {index} was asked for, and there are {size} ({what}s 0 to {size - 1})"
             )
         return (real,)
-    found = _SLICE.match(part)
+    found = _SLICE.fullmatch(part)
     if found is None:
         raise SiteError(f"pattern '{pattern}': cannot read {what} '{part}'; write a number, 'a:b', or '*'")
     start, stop = (int(x) if x else None for x in found.groups())
     chosen = range(size)[start:stop]
-    if not chosen or (stop is not None and stop > size) or (start is not None and start >= size):
+    beyond = any(edge is not None and not -size <= edge <= size for edge in (start, stop))
+    if not chosen or beyond:
         raise SiteError(
             f"pattern '{pattern}': {what}s {part} were asked for, and there are {size} ({what}s 0 to {size - 1})"
         )

@@ -18,7 +18,8 @@ from levelhead.errors import EditError, InputError, SiteError
 from levelhead.sites import Patterns, Site, covers
 from levelhead.tokens import check_scope
 
-Strength: TypeAlias = "float | int | Float[Tensor, ' row']"
+Strength: TypeAlias = "float | int | Tensor"
+"""One number, or a tensor [row] with one for each row of a batch."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Steer:
             raise SiteError("a steer needs at least one edit; none was given")
         for entry in entries:
             check_scope(entry.scope, entry.site)
+            _check_strength(entry.strength)
             if not entry.site.writable:
                 raise SiteError(
                     f"'{entry.site}' is read only: a write there would reach the MLP branch and not the residual "
@@ -112,6 +114,10 @@ class Steer:
     def basis(self) -> str:
         """Coordinate system of the vectors: ``hf`` (the model's own) or ``tl-compat``."""
         return str(self.card.get("basis", "hf"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A read-only view of a dictionary, as the card is, can be neither copied nor pickled.
+        return Steer, (list(self.entries), "all", self.strength, dict(self.card))
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -139,7 +145,11 @@ class Steer:
 
     def __mul__(self, factor: Strength) -> Steer:
         """The same steer at `factor` times its strength; a tensor gives each row of a batch its own."""
-        return replace_strength(self, self.strength * _check_strength(factor))
+        factor = _check_strength(factor)
+        rows = [len(strength) for strength in (self.strength, factor) if isinstance(strength, Tensor)]
+        if len(set(rows)) > 1:
+            raise InputError(f"a steer with one strength for each of {rows[0]} rows cannot be multiplied by {rows[1]}")
+        return replace_strength(self, self.strength * factor)
 
     __rmul__ = __mul__
 
@@ -163,8 +173,7 @@ class Steer:
 
     def only(self, patterns: Patterns) -> Steer:
         """The same steer at some of its sites, as in ``steer.only("resid_post.8:12")``."""
-        n_layers = 1 + max((site.layer for site in self.sites if site.layer is not None), default=-1)
-        kept = [entry for entry in self.entries if covers(patterns, entry.site, n_layers)]
+        kept = [entry for entry in self.entries if covers(patterns, entry.site)]
         if not kept:
             raise SiteError(f"{patterns!r} names none of this steer's sites; it has {', '.join(map(str, self.sites))}")
         return _with(self, entries=tuple(kept))

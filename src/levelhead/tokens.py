@@ -90,8 +90,8 @@ def check_scope(scope: str, site: Site | None = None) -> str:
 def check_reader(at: Reader) -> Reader:
     """Return the reader, or say what is wrong with it."""
     names = ("last", "mean", "all", *MASKS, *(f"all:{m}" for m in MASKS))
-    if isinstance(at, str) and at not in names:
-        raise InputError(f"unknown reader at='{at}'; read {', '.join(names)}, a position, or a callable")
+    if not (callable(at) or isinstance(at, int) or at in names):
+        raise InputError(f"unknown reader at={at!r}; read {', '.join(names)}, a position, or a callable")
     return at
 
 
@@ -162,11 +162,23 @@ def _called(found: Tensor, layout: Layout) -> tuple[Mode, Tensor]:
     if found.dtype == torch.bool and found.shape == layout.real.shape:
         return "each", found & layout.real
     if not found.is_floating_point() and found.dtype != torch.bool and found.shape == layout.real.shape[:1]:
+        _check_positions(found, layout)
         return "pick", found
     raise InputError(
         f"a callable reader must return one position a row [{len(layout.real)}] or a mask {tuple(layout.real.shape)}; "
         f"found shape {tuple(found.shape)}, dtype {found.dtype}"
     )
+
+
+def _check_positions(found: Tensor, layout: Layout) -> None:
+    columns = layout.real.shape[1]
+    for row, place in enumerate(found.tolist()):
+        if not 0 <= place < columns:
+            raise InputError(
+                f"a callable reader gave position {place} in row {row}, and the batch has {columns} tokens"
+            )
+        if not bool(layout.real[row, place]):
+            raise InputError(f"a callable reader gave position {place} in row {row}, which is a pad")
 
 
 def choose_patches(at: Reader, layout: Layout, site: Site) -> tuple[str, list[int]]:

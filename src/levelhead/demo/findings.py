@@ -127,6 +127,8 @@ class GraphRow:
     name : str
     skipped : str
         Why it did not run; empty when it did.
+    reference : bool
+        Whether this is the graph that the others are held to.
     gap_before, gap_after : float
         In nats.
     difference_before, difference_after : float
@@ -136,10 +138,11 @@ class GraphRow:
 
     name: str
     skipped: str = ""
-    gap_before: float = float("nan")
-    gap_after: float = float("nan")
-    difference_before: float = float("nan")
-    difference_after: float = float("nan")
+    reference: bool = False
+    gap_before: float = 0.0
+    gap_after: float = 0.0
+    difference_before: float = 0.0
+    difference_after: float = 0.0
     seconds_to_open: float = 0.0
     seconds: float = 0.0
 

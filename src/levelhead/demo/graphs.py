@@ -21,12 +21,12 @@ STATES = ("before", "after")
 
 
 def compare(name: str, folder: Path, steer: Steer, prompts: Prompts, expected: dict[str, Tensor]) -> GraphRow:
-    """Run the test sentences on another graph.
+    """Run the test sentences on another graph; the plain one is the reference and is not run again.
 
     Parameters
     ----------
     name : str
-        Name of the adapter.
+        Of `levelhead.demo.findings.GRAPHS`.
     folder : Path
         Of the converted model. Every graph gets a copy of its own: TransformerLens rewrites the one that it is given.
     steer : Steer
@@ -36,10 +36,13 @@ def compare(name: str, folder: Path, steer: Steer, prompts: Prompts, expected: d
     """
     if find_spec(name) is None:
         return GraphRow(name, skipped=f"not installed; pip install 'levelhead[{name.replace('_', '-')}]'")
+    if name == "transformers":
+        gaps = {state: prompts.pronouns_in(logits).gap() for state, logits in expected.items()}
+        return GraphRow(name, reference=True, gap_before=gaps["before"], gap_after=gaps["after"])
     start = time.perf_counter()
     graph = open_graph(name, folder)
     opened = time.perf_counter()
-    gaps: dict[str, float] = {}
+    gaps = {}
     differences: dict[str, float] = {}
     for state, each in zip(STATES, (None, steer), strict=True):
         logits = prompts.last_logits(graph, each)
@@ -67,9 +70,7 @@ def open_graph(name: str, folder: Path) -> Graph:
 
         boot: Any = sources.build_bridge_from_module
         return lh.graph(boot(net, type(net).__name__, hf_config=net.config, tokenizer=tokenizer))
-    if name == "nnsight":
-        import nnsight
+    import nnsight
 
-        open_model: Any = nnsight.TransformersModel
-        return lh.graph(open_model(net, tokenizer=tokenizer, task="text-generation"))
-    return lh.graph(net, tokenizer)
+    open_model: Any = nnsight.TransformersModel
+    return lh.graph(open_model(net, tokenizer=tokenizer, task="text-generation"))

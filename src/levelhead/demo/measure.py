@@ -63,7 +63,7 @@ class Prompts:
 
     sentences: tuple[Sentence, ...]
     batches: list[dict[str, Tensor]]
-    rows: list[Int[Tensor, " row"]]
+    rows: list[Int[Tensor, " _"]]
     pronouns: tuple[int, int]
 
     @classmethod
@@ -166,13 +166,18 @@ def loss(
     batches : sequence of dict of str to Tensor
         Encoded paragraphs, one a batch, without padding.
     steer : Steer, optional
+
+    Returns
+    -------
+    Float[Tensor, "paragraph"]
+        In float64.
     """
     found: list[Tensor] = []
     with torch.no_grad():
         for batch in batches:
             scores = graph.logits(batch, steer)[:, :-1].float().log_softmax(-1)
             found.append(-scores.gather(-1, batch["input_ids"][:, 1:, None]).mean())
-    return torch.stack(found)
+    return torch.stack(found).double()
 
 
 def pronoun_ids(tokenizer: Any) -> tuple[int, int]:
@@ -213,9 +218,8 @@ def rank_interval(pronouns: Pronouns, seed: int) -> Estimate:
     return _bootstrap(pronouns.shares(), _spearman, seed, paired=True)
 
 
-def mean_interval(values: Array | Tensor, seed: int) -> Estimate:
+def mean_interval(values: Array, seed: int) -> Estimate:
     """The mean over units."""
-    values = np.asarray(values, dtype=float)
     return _bootstrap((values,), np.mean, seed, paired=False)
 
 

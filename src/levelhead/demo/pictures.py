@@ -29,28 +29,14 @@ def draw(report: Report) -> list[Path]:
         When they cannot be written.
     """
     out = report.options.out
-    before, after = report.estimates["before"]["gap"], report.estimates["after"]["gap"]
-    curve = plots.layer_curve(
-        report.sweep,
-        report.alignment,
-        title=(
-            "Whether a named person is perceived as a woman or a man can be read from\n"
-            "early on; the direction that steers the pronoun reads it only late"
-        ),
-    )
+    curve = plots.layer_curve(report.sweep, report.alignment, title=_layers_title(report))
     curve.set_ylabel("ROC AUC on names never seen")
-    best = report.sweep.best(1, "z")[0]
-    heads = plots.head_map(
-        report.sweep, title=f"Nearly every head can tell;\nhead {best.head} of layer {best.layer} does best"
-    )
+    heads = plots.head_map(report.sweep, title=_heads_title(report))
     gap = plots.pronoun_gap(
         report.before.jobs.by_unit(),
         report.after.jobs.by_unit(),
         {job.name: job.percent_women for job in occupations("test")},
-        title=(
-            f"Steering at one layer takes the pronoun gap from {before.value:.2f} to {after.value:.2f} nats\n"
-            f"(95 % interval {after.low:+.2f} to {after.high:+.2f}), on occupations and sentences kept apart"
-        ),
+        title=_gap_title(report),
     )
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -63,3 +49,36 @@ def draw(report: Report) -> list[Path]:
     except OSError as error:
         raise FileError(f"cannot write pictures into '{out}': {error.strerror or error}") from error
     return paths
+
+
+def _layers_title(report: Report) -> str:
+    frame: Any = report.alignment.frame()
+    reads = frame[frame["auc"] > report.sweep.threshold_]
+    # The direction reads as the probe does once its score is inside of the probe's interval.
+    probe: Any = report.sweep.frame().set_index("site").loc[list(frame["site"])]
+    agrees = frame[frame["auc_along"].to_numpy() >= probe["auc_low"].to_numpy()]
+    first = f"layer {reads['layer'].iloc[0]} on" if len(reads) else "no layer"
+    then = f"from layer {agrees['layer'].iloc[0]} on" if len(agrees) else "at no layer"
+    return (
+        f"Whether a named person is perceived as a woman or a man can be read from\n{first}; the steer's direction "
+        f"reads it as well as a probe {then}"
+    )
+
+
+def _heads_title(report: Report) -> str:
+    frame: Any = report.sweep.frame()
+    heads = frame[frame["head"].notna()]
+    able = int((heads["auc"] > report.sweep.threshold_).sum())
+    best = heads.loc[heads["auc"].idxmax()]
+    return (
+        f"{able} of {len(heads)} heads tell she-names from he-names,\n"
+        f"head {best['head']} of layer {best['layer']} best of all"
+    )
+
+
+def _gap_title(report: Report) -> str:
+    before, after = report.estimates["before"]["gap"], report.estimates["after"]["gap"]
+    return (
+        f"The pronoun gap: {before.value:.2f} nats as the model is, {after.value:.2f} steered\n"
+        f"(95 % interval {after.low:.2f} to {after.high:.2f}; occupations kept apart)".replace("-", "\N{MINUS SIGN}")
+    )

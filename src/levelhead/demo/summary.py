@@ -63,7 +63,7 @@ def probes(report: Report) -> tuple[str, str, Table]:
     """Where a probe reads the perceived gender of named people."""
     sweep = report.sweep
     frame = sweep.frame().set_index("site")
-    table = _table("site", "ROC AUC", "shuffled labels", "control task", "p (all sites)")
+    table = _table("site", "ROC AUC", "shuffled\nlabels", "control\ntask", "p, all sites")
     layers = [site for site in sweep.sites_ if site.component == "resid_post"]
     shown = [layers[0], layers[len(layers) // 2], sweep.best(1, "resid_post")[0], *sweep.best(3, "z")]
     for site in dict.fromkeys(shown):
@@ -71,7 +71,7 @@ def probes(report: Report) -> tuple[str, str, Table]:
         table.add_row(
             str(site),
             f"{row['auc']:.2f} [{row['auc_low']:.2f}, {row['auc_high']:.2f}]",
-            f"up to {row['shuffle_high']:.2f}",
+            f"≤ {row['shuffle_high']:.2f}",
             f"{row['control_task']:.2f}",
             f"{row['p_value']:.2f}",
         )
@@ -86,19 +86,17 @@ def probes(report: Report) -> tuple[str, str, Table]:
 def alignment(report: Report) -> tuple[str, str, Table]:
     """Whether the direction is the probe's."""
     frame = report.alignment.frame().set_index("site")
-    table = _table(
-        "site", "cosine to probe", "random", "AUC: whole site", "direction alone", "random", "direction removed"
-    )
+    table = _table("site", "cosine\nto probe", "random", "AUC", "direction\nalone", "random", "direction\nremoved")
     layers = list(frame.index)
     for site in dict.fromkeys([layers[0], layers[len(layers) // 3], layers[2 * len(layers) // 3], str(report.site)]):
         row = frame.loc[site]
         table.add_row(
             f"{site}{' ◀' if site == str(report.site) else ''}",
             f"{row['cosine']:+.2f}",
-            f"{max(row['null_isotropic'], row['null_covariance']):.2f}",
+            f"≤ {max(row['null_isotropic'], row['null_covariance']):.2f}",
             f"{row['auc']:.2f}",
             f"{row['auc_along']:.2f}",
-            f"{row['random_along']:.2f}",
+            f"≤ {row['random_along']:.2f}",
             f"{row['auc_after']:.2f} [{row['auc_after_low']:.2f}, {row['auc_after_high']:.2f}]",
             style="bold" if site == str(report.site) else None,
         )
@@ -191,11 +189,12 @@ def graphs(report: Report) -> tuple[str, str, Table]:
             table.add_row(row.name, row.skipped)
             continue
         worst = max(row.difference_before, row.difference_after)
+        differ = "0 (equal to the bit)" if worst == 0 else f"{worst:.1e}"
         table.add_row(
             row.name,
             f"{row.gap_before:+.4f}",
             f"{row.gap_after:+.4f}",
-            "0 (equal to the bit)" if worst == 0 else f"{worst:.1e}",
+            "(all figures above)" if row.reference else differ,
             f"{row.seconds:.0f}",
         )
     return "Is it the same on every graph?", "The same steer object, the same test sentences, float32.", table

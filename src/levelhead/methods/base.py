@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -61,7 +61,7 @@ def versions() -> dict[str, str]:
 
 
 def class_means(
-    acts: Activations | Moments, labels: Sequence[Any] | Tensor | None, sites: list[Site]
+    acts: Activations | Moments, labels: Collection[Any] | None, sites: list[Site]
 ) -> tuple[list[Any], Tensor, dict[Site, Tensor]]:
     """Classes, their counts, and their means at each site, float64 [class, d].
 
@@ -74,10 +74,16 @@ def class_means(
         if labels is not None:
             raise InputError("moments were given, which know their classes; leave labels out")
         _several(acts.classes)
-        return acts.classes, acts.counts, {site: acts.means(site) for site in sites}
+        known = {site: acts.means(site) for site in sites}
+        for site, value in known.items():
+            if not bool(torch.isfinite(value).all()):
+                raise InputError(
+                    f"the moments at '{site}' are NaN or infinite; look at the inputs, or at empty classes"
+                )
+        return acts.classes, acts.counts, known
     if labels is None:
         raise InputError(f"labels are needed, one for each of the {acts.n} rows")
-    given = [label.item() if hasattr(label, "item") else label for label in labels]
+    given = _plain(labels)
     if len(given) != acts.n:
         raise InputError(f"{acts.n} rows of activations and {len(given)} labels were given; one label a row is needed")
     classes = sorted(set(given))
@@ -97,11 +103,15 @@ def class_means(
     return classes, counts, means
 
 
-def fingerprint(labels: Sequence[Any] | Tensor | None, first: Tensor) -> str:
+def fingerprint(labels: Collection[Any] | None, first: Tensor) -> str:
     """sha256 over the labels and one site's activations: enough to tell data sets apart."""
-    digest = hashlib.sha256(repr([str(label) for label in labels] if labels is not None else None).encode())
+    digest = hashlib.sha256(repr(None if labels is None else [str(label) for label in _plain(labels)]).encode())
     digest.update(first.detach().cpu().double().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _plain(labels: Collection[Any]) -> list[Any]:
+    return [label.item() if hasattr(label, "item") else label for label in labels]
 
 
 def _several(classes: list[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any, Literal
 
 import torch
@@ -59,7 +59,7 @@ class MeanDifference(Method):
         self.positive = positive
         self.scope = scope
 
-    def fit(self, acts: Activations | Moments, labels: Sequence[Any] | Tensor | None = None) -> Steer:
+    def fit(self, acts: Activations | Moments, labels: Collection[Any] | None = None) -> Steer:
         """Fit on activations and labels, or on class-wise moments.
 
         Parameters
@@ -93,6 +93,11 @@ class MeanDifference(Method):
                 f"edit='add' moves one group onto another and needs two classes; found {len(classes)}: {classes}"
             )
         order = [classes.index(positive), *(i for i, label in enumerate(classes) if label != positive)]
+        for site in sites:
+            if bool((means[site] == means[site][0]).all()):
+                raise InputError(
+                    f"all groups have the same means at '{site}', and no direction leads from one to another"
+                )
         first = acts[sites[0]] if isinstance(acts, Activations) else acts.sums[sites[0]]
         facts = {
             "classes": {str(label): int(count) for label, count in zip(classes, counts, strict=True)},

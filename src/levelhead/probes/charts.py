@@ -66,8 +66,15 @@ def layer_curves(sweep: ProbeSweep, ax: Axes | None = None) -> Axes:
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     title = f"shaded along a line: {percent} interval"
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 2}
-    ax.legend(fontsize=_FONT["legend"], frameon=False, title=title, title_fontsize=_FONT["legend"], **place)
+    ax.legend(
+        fontsize=_FONT["legend"],
+        frameon=False,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.13),
+        ncols=2,
+        title=title,
+        title_fontsize=_FONT["legend"],
+    )
     return ax
 
 
@@ -89,11 +96,11 @@ def head_map(sweep: ProbeSweep, ax: Axes | None = None) -> Axes:
         When the sweep has no heads.
     """
     frame = sweep.frame()
-    heads = frame[frame["head"].notna()]
+    heads = _where(frame, frame["head"].notna())
     if not len(heads):
         raise InputError("this sweep has no heads; capture 'z.*.*' for a map of them")
     tower = min(heads["tower"].unique(), key=lambda t: -TOWERS.index(t))
-    heads = heads[heads["tower"] == tower]
+    heads = _where(heads, heads["tower"] == tower)
     layer, head = heads["layer"].astype(int).to_numpy(), heads["head"].astype(int).to_numpy()
     grid = np.full((layer.max() + 1, head.max() + 1), np.nan)
     grid[layer, head] = heads["auc"].to_numpy()
@@ -204,15 +211,19 @@ def _lines(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     found: list[tuple[str, pd.DataFrame]] = []
     for tower in TOWERS:
         for component in COMPONENTS:
-            part = frame[(frame["tower"] == tower) & (frame["component"] == component)]
+            part = _where(frame, (frame["tower"] == tower) & (frame["component"] == component))
             name = component if tower in ("language", "projector") else f"{tower}/{component}"
-            whole, heads = part[part["head"].isna()], part[part["head"].notna()]
+            whole, heads = _where(part, part["head"].isna()), _where(part, part["head"].notna())
             if len(whole):
                 found.append((name, whole))
             if len(heads):
-                best = heads.loc[heads.groupby("layer")["auc"].idxmax()]
+                best = _where(heads, heads.groupby("layer")["auc"].idxmax())
                 found.append((f"{name}, best head of the layer", best))
     return found
+
+
+def _where(frame: pd.DataFrame, rows: Any) -> pd.DataFrame:
+    return frame.loc[rows]
 
 
 def _draw_chance(ax: Axes, frame: pd.DataFrame, threshold: float, percent: str, last: int) -> None:

@@ -234,14 +234,19 @@ def _line_search(
     ridge: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Bool[Tensor, "site problem"]]:
     """Halve the step until the objective falls enough; a step that rounding spoils is not taken."""
-    length = torch.ones_like(value)
-    for _ in range(40):
+
+    def attempt(length: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         new_u = torch.addcmul(u, length[..., None], step, value=-1)
         new_z = torch.addcmul(z, length[..., None], slope, value=-1)
         new = _objective(new_z, new_u, y, train, ridge)
-        poor = ~(new <= value - 1e-4 * length * decrement + 1e-12 * value)
+        return new_u, new_z, new, ~(new <= value - 1e-4 * length * decrement + 1e-12 * value)
+
+    length = torch.ones_like(value)
+    new_u, new_z, new, poor = attempt(length)
+    for _ in range(40):
         if not bool(poor.any()):
             return new_u, new_z, new, ~poor
         length = torch.where(poor, 0.5 * length, length)
+        new_u, new_z, new, poor = attempt(length)
     kept = poor[..., None]
     return torch.where(kept, u, new_u), torch.where(kept, z, new_z), torch.where(poor, value, new), ~poor

@@ -1,4 +1,4 @@
-"""Labels and groups as a probe needs them: checked, and coded as numbers."""
+"""What a probe is given: labels and groups, checked and coded as numbers, and activations, checked."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from levelhead.errors import InputError
+from levelhead.sites import Site
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +73,21 @@ def codes(values: Iterable[Any] | Tensor, n: int, name: str) -> Int[np.ndarray, 
         raise InputError(f"{n} rows of activations and {len(given)} {name} were given; one for each row is needed")
     numbers: dict[Any, int] = {}
     return np.array([numbers.setdefault(value, len(numbers)) for value in given], dtype=np.int64)
+
+
+def check_finite(value: Tensor, site: Site, n: int) -> None:
+    """Refuse rows that are too few or too many, and entries that are NaN or infinite, naming the site."""
+    if len(value) != n:
+        raise InputError(
+            f"activations at '{site}' have {len(value)} rows where other sites have {n}; sweep them apart with "
+            "acts.select(...)"
+        )
+    finite = torch.isfinite(value).all(dim=1)
+    if not bool(finite.all()):
+        row = int((~finite).nonzero()[0, 0])
+        raise InputError(
+            f"activations at '{site}' have NaN or infinite entries, first in row {row}; look at that input"
+        )
 
 
 def plain(values: Iterable[Any] | Tensor) -> list[Any]:

@@ -19,7 +19,7 @@ from levelhead.probes.controls import control_tasks, shuffled_labels
 from levelhead.probes.crossfit import cross_fit
 from levelhead.probes.folds import stratified_folds
 from levelhead.probes.linear import block_sizes
-from levelhead.probes.problem import check_problem, codes, plain
+from levelhead.probes.problem import check_finite, check_problem, codes, plain
 from levelhead.sites import Site, SiteLike
 
 if TYPE_CHECKING:
@@ -387,18 +387,3 @@ class ProbeSweep(Method):
             shown = ", ".join(near if len(near) < 9 else [*near[:8], f"... ({len(near)} in all)"])
             raise SiteError(f"'{parsed}' was not swept; there are {shown}")
         return parsed
-
-
-def check_finite(value: Tensor, site: Site, n: int) -> None:
-    """Refuse rows that are too few or too many, and entries that are NaN or infinite, naming the site."""
-    if len(value) != n:
-        raise InputError(
-            f"activations at '{site}' have {len(value)} rows where other sites have {n}; sweep them apart with "
-            "acts.select(...)"
-        )
-    finite = torch.isfinite(value).all(dim=1)
-    if not bool(finite.all()):
-        row = int((~finite).nonzero()[0, 0])
-        raise InputError(
-            f"activations at '{site}' have NaN or infinite entries, first in row {row}; look at that input"
-        )
