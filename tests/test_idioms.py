@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-import words
-from conftest import model_of
 
 import levelhead as lh
+import words
+from conftest import model_of
 from levelhead import Add, Site, Steer
 
 TEXTS = ["the man", "a woman is here the"]
@@ -83,6 +83,20 @@ def test_a_bridge_runs_and_caches_by_itself() -> None:
         assert torch.equal(cache["blocks.1.hook_resid_post"][:, -1], hidden)
         assert torch.equal(steered(one["input_ids"]), expected), "caching takes no hook away"
     assert torch.equal(bridge(one["input_ids"]), plain.logits(one))
+
+
+def test_token_ids_may_be_handed_over_by_position() -> None:
+    plain, bridge, traced = wrapped()  # nnsight has put a forward of its own on the plain model
+    one = plain.encode([TEXTS[1]])
+    expected = plain.logits(one, STEER)
+    with STEER.on(traced) as steered:
+        with steered.trace(one["input_ids"]):
+            found = steered.lm_head.output.save()
+    assert torch.equal(found, expected)
+    for target in (plain.model, bridge):
+        with STEER.on(target) as steered:
+            found = steered(one["input_ids"])
+        assert torch.equal(getattr(found, "logits", found), expected)
 
 
 def test_a_plain_model_runs_in_a_pipeline() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -19,6 +18,7 @@ from levelhead.steer import Steer
 from levelhead.tokens import Reader
 from levelhead_nnsight.inside import first_tensor, write, write_pictures
 from levelhead_transformers.base import ModuleGraph, generation, take
+from levelhead_transformers.modules import parameters_of
 
 _SPAWNED = compile("function(*arguments)", "<levelhead: steer inside a trace>", "exec")
 
@@ -129,8 +129,7 @@ class TraceGraph(ModuleGraph):
         if pictures:
             yield write_pictures, (pictures, tally)
         if language:
-            names = list(inspect.signature(self.model.forward).parameters)
-            yield write, (envoy, names, language, self.map.image_ids, prompt_length, tally)
+            yield write, (envoy, parameters_of(self.model), language, self.map.image_ids, prompt_length, tally)
 
 
 def _envoy(root: Any, path: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +16,7 @@ from levelhead.graph import Location
 from levelhead.sites import Site, by_whole
 from levelhead.tokens import Layout, Reader, choose, choose_patches
 from levelhead_transformers.encode import Batch, encode
-from levelhead_transformers.modules import ModuleMap
+from levelhead_transformers.modules import ModuleMap, parameters_of
 
 Picks = list[tuple[Location, str, Any, list[Site]]]
 """For each tensor to read: where it is, how and which tokens are taken, and the sites that it holds."""
@@ -95,7 +94,7 @@ class ModuleGraph:
         if unknown or "input_ids" not in batch:
             raise InputError(f"an encoded batch is a dictionary of tensors with 'input_ids'; found {sorted(batch)}")
         call: dict[str, Any] = {**batch, "use_cache": False}
-        if short and "logits_to_keep" in inspect.signature(self.model.forward).parameters:
+        if short and "logits_to_keep" in parameters_of(self.model):
             call["logits_to_keep"] = 1
         return call
 

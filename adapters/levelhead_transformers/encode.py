@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from levelhead.errors import AdapterError, InputError
 from levelhead.inputs import check_alike, items_of
+from levelhead_transformers.modules import parameters_of
 
 
 class Batch(dict[str, Tensor]):
@@ -60,7 +60,7 @@ def _number_positions(model: nn.Module, batch: Batch) -> None:
     # Without numbers, a left-padded row counts its pads, and a model with learned positions goes wrong.
     mask = batch["attention_mask"]
     padded_left = mask.dim() == 2 and bool((mask[:, 0] == 0).any())
-    if padded_left and "position_ids" not in batch and "position_ids" in inspect.signature(model.forward).parameters:
+    if padded_left and "position_ids" not in batch and "position_ids" in parameters_of(model):
         batch["position_ids"] = (mask.long().cumsum(dim=1) - 1).clamp_min(0)
 
 

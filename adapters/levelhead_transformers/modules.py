@@ -7,6 +7,7 @@ across families. A model on the meta device resolves as well as a loaded one.
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -143,6 +144,14 @@ def bare(module: nn.Module) -> nn.Module:
     while (inner := module._modules.get("_original_component")) is not None:
         module = inner
     return module
+
+
+def parameters_of(module: nn.Module) -> list[str]:
+    """Names of the parameters of a module's ``forward``, in order.
+
+    They are the class's: nnsight and accelerate put a ``forward`` of their own on the instance, with another signature.
+    """
+    return list(inspect.signature(type(bare(module)).forward).parameters)[1:]
 
 
 def _clean(name: str) -> str:

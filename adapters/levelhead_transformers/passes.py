@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from levelhead import operators
-from levelhead_transformers.modules import bare
+from levelhead_transformers.modules import parameters_of
 
 
 class Passes:
@@ -45,7 +44,7 @@ class Passes:
         undo: list[tuple[Any, Any]] = []
         try:
             for module in dict.fromkeys((self._root, self._decoder)):
-                names = list(inspect.signature(bare(module).forward).parameters)
+                names = parameters_of(module)
                 handles.append(module.register_forward_pre_hook(self._opener(module, names), with_kwargs=True))
                 handles.append(module.register_forward_hook(self._closer(module), always_call=True))
             for owner in generators:
