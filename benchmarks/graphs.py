@@ -26,8 +26,15 @@ def model() -> Any:
     """A Llama of 12 layers and 36 million parameters outside of its embeddings."""
     torch.manual_seed(0)
     config = tf.LlamaConfig(
-        vocab_size=1024, hidden_size=512, intermediate_size=1280, num_hidden_layers=12, num_attention_heads=8,
-        num_key_value_heads=8, attn_implementation="eager", eos_token_id=None, pad_token_id=0,
+        vocab_size=1024,
+        hidden_size=512,
+        intermediate_size=1280,
+        num_hidden_layers=12,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+        attn_implementation="eager",
+        eos_token_id=None,
+        pad_token_id=0,
     )
     built = tf.LlamaForCausalLM(config).eval()
     built.generation_config.eos_token_id = None
@@ -56,8 +63,15 @@ def main() -> None:
     torch.set_num_threads(1)
     plain = model()
     size = sum(p.numel() for p in plain.model.layers.parameters())
-    graphs = {"transformers": lh.graph(plain), "nnsight": lh.graph(NNsight(plain)), "transformer_lens": lh.graph(boot(plain))}
-    batch = {"input_ids": torch.randint(3, 1000, (BATCH, TOKENS)), "attention_mask": torch.ones(BATCH, TOKENS, dtype=torch.long)}
+    graphs = {
+        "transformers": lh.graph(plain),
+        "nnsight": lh.graph(NNsight(plain)),
+        "transformer_lens": lh.graph(boot(plain)),
+    }
+    batch = {
+        "input_ids": torch.randint(3, 1000, (BATCH, TOKENS)),
+        "attention_mask": torch.ones(BATCH, TOKENS, dtype=torch.long),
+    }
     prompt = {name: value[:1, :16] for name, value in batch.items()}
     print(f"{size / 1e6:.0f}M parameters in 12 layers, batch {BATCH} x {TOKENS}, torch {torch.__version__}, one thread")
     print(f"{'':<62} median [quartiles]")

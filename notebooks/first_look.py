@@ -23,7 +23,7 @@
 # Names and pronouns are a proxy: the model sees no person, and the two pronouns studied here are not all there are.
 
 # %%
-import matplotlib.pyplot as plt
+# %matplotlib inline
 import torch
 from nnsight import NNsight
 
@@ -94,7 +94,7 @@ def first_look(target):
     found = {"graph": graph.name}
 
     acts = lh.capture(graph, [p.text for p in people], sites=["resid_post.*", "z.*.*"])
-    sweep = lh.ProbeSweep(cv=5, C=0.01, standardize=True, n_controls=10, random_state=0)
+    sweep = lh.ProbeSweep(cv=5, C=0.01, standardize=True, n_controls=20, random_state=0)
     found["sweep"] = sweep.fit(acts, ["she" if p.female else "he" for p in people], groups=[p.unit for p in people])
 
     pairs = lh.capture(graph, [s.text for s in contrast], sites=LAYER)
@@ -118,11 +118,9 @@ results = {name: first_look(target) for name, target in targets.items()}
 
 # %%
 sweep = results["transformer_lens"]["sweep"]
-figure, axes = plt.subplots(1, 2, figsize=(14, 4.5))
-sweep.plot(axes[0])
-sweep.plot_heads(axes[1])
-figure.tight_layout()
-
+sweep.plot()
+# %%
+sweep.plot_heads()
 # %%
 columns = ["site", "auc", "auc_low", "auc_high", "selectivity", "p_value"]
 sweep.frame().sort_values("auc", ascending=False)[columns].head(8).round(3)
@@ -173,4 +171,6 @@ for site in one["sweep"].acts_.sites:
 for strength in (0.0, 0.5, 1.0):
     assert one[strength].by_unit() == two[strength].by_unit()
 assert abs(one[1.0].gap()) < 0.5 * abs(one[0.0].gap()), "steering should take more than half of the gap"
-print(f"TransformerLens ran its first block {passes['transformer_lens']} times, nnsight {nnsight_passes()} times; all numbers are equal")
+print(
+    f"TransformerLens ran its first block {passes['transformer_lens']} times, nnsight {nnsight_passes()} times; all numbers are equal"
+)

@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from levelhead.errors import InputError, SiteError
 from levelhead.graph import Graph, graph

@@ -61,7 +61,7 @@ class Options:
 
     def bar(self, items: Sequence[Item], name: str) -> Iterable[Item]:
         """Go through items under a progress bar."""
-        from tqdm.auto import tqdm
+        from tqdm import tqdm
 
         return tqdm(items, desc=name, disable=None if self.verbose else True, leave=False)
 

@@ -148,7 +148,7 @@ def _convert(weights: Path, target: Path, verbose: bool) -> None:
         import gguf  # noqa: F401  # pyright: ignore[reportUnusedImport, reportMissingTypeStubs]
     except ImportError as error:
         raise FileError("converting the model needs the package gguf; run: pip install 'levelhead[cli]'") from error
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with tqdm(

@@ -32,7 +32,6 @@ TEMPLATES: dict[Split, tuple[str, ...]] = {
     "test": (
         "I thanked the {X} because",
         "When the meeting ended, the {X} admitted that",
-        "Nobody in the office knew why the {X} was late; perhaps",
         "The {X} closed the window because",
         "My neighbor is {a X}, and last week",
     ),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from levelhead.capture import Activations
 from levelhead.errors import InputError, NotFittedError, SiteError
