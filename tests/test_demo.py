@@ -15,7 +15,7 @@ import transformers as tf
 
 import levelhead as lh
 from conftest import model_of
-from levelhead.demo import measure, model
+from levelhead.demo import measure, model, pictures
 from levelhead.demo.findings import GRAPHS, LayerTrial, Options
 from levelhead.demo.measure import Prompts, Pronouns
 from levelhead.demo.prose import NEUTRAL
@@ -377,6 +377,20 @@ def test_layer_picture_shows_the_sweeps_scores_and_the_directions(sweep: Any):
         lh.plots.layer_curve(sweep, component="mlp_out")
 
 
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ([1, 2, 3], "from layer 1 on"),
+        ([1, 2], "at layers 1 to 2"),
+        ([2], "at layer 2"),
+        ([0, 3], "at 2 layers"),
+        ([], "at no layers"),
+    ],
+)
+def test_titles_claim_no_more_layers_than_there_are(layers: list[int], words: str):
+    assert pictures._spell(layers, 4) == words
+
+
 def test_head_map_writes_the_score_into_the_planted_head(sweep: Any):
     ax = lh.plots.head_map(sweep, top=1, title="one head")
     (text,) = ax.texts
@@ -423,6 +437,7 @@ def test_every_stage_runs_and_everything_is_written(babbler: Path, tmp_path: Pat
     assert {"layers.png", "heads.png", "gap.png", "probes.csv", "alignment.csv", "steer"} <= {
         path.name for path in (tmp_path / "out").iterdir()
     }
+    assert str(tmp_path) not in (tmp_path / "out" / "steer" / "card.json").read_text(), "no path of this machine"
     gap = written["estimates"]["before"]["gap"]
     assert f"{gap['value']:+.2f}" in found.output, "what is printed is what was found"
 
@@ -440,8 +455,6 @@ def smollm() -> Path:
 
 @pytest.mark.real
 def test_the_whole_demo(smollm: Path, tmp_path: Path):
-    from levelhead.demo.pictures import draw
-
     stages: list[str] = []
     report = run(Options(tmp_path, smollm.parent, controls=3, verbose=False), stages.append)
     found = report.estimates
@@ -470,7 +483,7 @@ def test_the_whole_demo(smollm: Path, tmp_path: Path):
     assert again.card["results"]["gap_after"]["value"] == pytest.approx(found["after"]["gap"].value)
     # What is written can be read.
     report.write()
-    for picture in draw(report):
+    for picture in pictures.draw(report):
         assert picture.stat().st_size > 10_000
     written = json.loads((tmp_path / "summary.json").read_text())
     assert written["estimates"]["after"]["gap"]["n"] == len(occupations("test"))

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import PredefinedSplit, cross_val_predict, cross_val_score
+from threadpoolctl import threadpool_limits
 
 import levelhead as lh
 from levelhead import Activations, ProbeSweep, Site
@@ -55,6 +56,12 @@ def grid_of_sites(sites: int, n: int, d: int) -> tuple[Activations, np.ndarray]:
 
 
 def test_256_sites_agree_with_scikit_learn() -> None:
+    # Thousands of small solves: threads that wait for each other would take most of the time.
+    with threadpool_limits(1):
+        compare_with_scikit_learn()
+
+
+def compare_with_scikit_learn() -> None:
     acts, y = grid_of_sites(256, 400, 64)
     sweep = quiet().fit(acts, y)
     frame = sweep.frame().set_index("site")

@@ -319,6 +319,23 @@ def test_tensor_sites_of_other_graphs_are_refused_by_name() -> None:
         lh.graph(nn.Linear(2, 2))
 
 
+def test_one_broken_adapter_does_not_take_the_others_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib.metadata import EntryPoint, entry_points
+
+    module = sys.modules["levelhead.graph"]
+    broken = EntryPoint("broken", "no.such.package:adapter", module.GROUP)
+    real = tuple(entry_points(group=module.GROUP))
+    monkeypatch.setattr(module, "entry_points", lambda group: (broken, *real))
+    module.adapters.cache_clear()
+    try:
+        with pytest.warns(
+            lh.errors.FallbackWarning, match=r"the adapter 'broken' \(no.such.package:adapter\) cannot be loaded"
+        ):
+            assert lh.graph(model_of("llama")).name == "transformers"
+    finally:
+        module.adapters.cache_clear()
+
+
 def test_hooks_drop_into_run_with_hooks() -> None:
     bridge, graph = target_of("transformer_lens", "llama"), graph_of("transformer_lens", "llama")
     steer = add_at("resid_post.1") | add_at("z.0.2", 8)

@@ -43,7 +43,7 @@ _HOMES = {
     "Alignment": "align",
     "LevelheadError": "errors",
 }
-_ROOMS = ("data", "metrics", "methods", "plots", "probes", "sites", "tokens")
+_ROOMS = ("demo", "edits", "errors", "files", "metrics", "methods", "plots", "probes", "sites", "tokens")
 
 __all__ = [
     "Ablate",

@@ -17,8 +17,8 @@ except ImportError as error:
 # a busy machine many times slower, and an idle one hardly faster.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from levelhead import __version__  # noqa: E402
-from levelhead.errors import LevelheadError  # noqa: E402
+from levelhead import __version__
+from levelhead.errors import LevelheadError
 
 app = typer.Typer(
     help="Find where a model keeps a protected attribute, check the direction, and steer the model level.",

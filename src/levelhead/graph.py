@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from levelhead.errors import AdapterError
+from levelhead.errors import AdapterError, FallbackWarning
 from levelhead.sites import Site
 from levelhead.steer import Steer
 from levelhead.tokens import Layout, Reader
@@ -172,8 +173,18 @@ class Adapter(Protocol):
 
 @cache
 def adapters() -> tuple[Adapter, ...]:
-    """The installed adapters."""
-    return tuple(point.load() for point in sorted(entry_points(group=GROUP), key=lambda point: point.name))
+    """The installed adapters; one that cannot be loaded is left out with a warning, and the others work."""
+    found: list[Adapter] = []
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        try:
+            found.append(point.load())
+        except Exception as error:
+            warnings.warn(
+                f"the adapter '{point.name}' ({point.value}) cannot be loaded and is left out: {error!r}",
+                FallbackWarning,
+                stacklevel=3,
+            )
+    return tuple(found)
 
 
 def graph(model: Any, processor: Any = None, *, adapter: str | None = None) -> Graph:

@@ -239,7 +239,7 @@ class Report:
                 "before": float(self.before.jobs.mass.mean()),
                 "after": float(self.after.jobs.mass.mean()),
             },
-            "validation": {"unsteered": vars(self.unsteered), "layers": [vars(trial) for trial in self.layers]},
+            "validation": {"gap": self.unsteered.gap, "layers": [vars(trial) for trial in self.layers]},
             "strengths": [{"strength": strength, **outcome.brief()} for strength, outcome in self.doses],
             "random_directions": [
                 {"gap": found.gap(), "spearman": found.rank(), "loss_change": cost} for found, cost in self.controls

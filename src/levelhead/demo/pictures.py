@@ -53,16 +53,30 @@ def draw(report: Report) -> list[Path]:
 
 def _layers_title(report: Report) -> str:
     frame: Any = report.alignment.frame()
-    reads = frame[frame["auc"] > report.sweep.threshold_]
-    # The direction reads as the probe does once its score is inside of the probe's interval.
     probe: Any = report.sweep.frame().set_index("site").loc[list(frame["site"])]
-    agrees = frame[frame["auc_along"].to_numpy() >= probe["auc_low"].to_numpy()]
-    first = f"layer {reads['layer'].iloc[0]} on" if len(reads) else "no layer"
-    then = f"from layer {agrees['layer'].iloc[0]} on" if len(agrees) else "at no layer"
-    return (
-        f"Whether a named person is perceived as a woman or a man can be read from\n{first}; the steer's direction "
-        f"reads it as well as a probe {then}"
+    count = len(frame)
+    reads = _spell(
+        [int(layer) for layer, auc in zip(frame["layer"], frame["auc"], strict=True) if auc > report.sweep.threshold_], count
     )
+    # The direction reads as the probe does where its score lies inside of the probe's interval.
+    low = probe["auc_low"]
+    agrees = _spell(
+        [int(layer) for layer, auc, least in zip(frame["layer"], frame["auc_along"], low, strict=True) if auc >= least],
+        count,
+    )
+    return (
+        f"Whether a named person is perceived as a woman or a man can be read\n{reads}; the steer's direction does so "
+        f"as a probe does {agrees}"
+    )
+
+
+def _spell(layers: list[int], count: int) -> str:
+    """Layers in words: ``from layer 1 on``, ``at layers 23 to 28``, ``at 4 layers``."""
+    if not layers or layers != list(range(layers[0], layers[-1] + 1)):
+        return f"at {len(layers) or 'no'} layers"
+    if len(layers) == 1:
+        return f"at layer {layers[0]}"
+    return f"from layer {layers[0]} on" if layers[-1] == count - 1 else f"at layers {layers[0]} to {layers[-1]}"
 
 
 def _heads_title(report: Report) -> str:

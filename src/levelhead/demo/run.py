@@ -205,6 +205,11 @@ def _card(report: Report) -> dict[str, Any]:
         f"{name}_{state}": found[state][name].record() for name in ("gap", "spearman") for state in ("before", "after")
     }
     return {
+        # A path on this machine says nothing to whoever is given the steer.
+        "model": {
+            **report.steer.card.get("model", {}),
+            "id": f"SmolLM2-135M-Instruct, as in {model.WHEEL} {model.VERSION}",
+        },
         "results": {
             "split": "test occupations in test templates; 95 % intervals over occupations",
             **results,

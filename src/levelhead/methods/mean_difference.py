@@ -41,8 +41,8 @@ class MeanDifference(Method):
     Examples
     --------
     >>> acts = Activations({"resid_post.0": torch.tensor([[1.0, 0.0], [0.0, 0.0]])})
-    >>> MeanDifference("resid_post.0", edit="add").fit(acts, ["she", "he"]).entries[0].edit.params["vector"]
-    tensor([-1., -0.])
+    >>> MeanDifference("resid_post.0", edit="add").fit(acts, ["she", "he"]).entries[0].edit.params["vector"].tolist()
+    [-1.0, 0.0]
     """
 
     def __init__(
