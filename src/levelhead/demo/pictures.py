@@ -54,15 +54,12 @@ def draw(report: Report) -> list[Path]:
 def _layers_title(report: Report) -> str:
     frame: Any = report.alignment.frame()
     probe: Any = report.sweep.frame().set_index("site").loc[list(frame["site"])]
-    count = len(frame)
-    reads = _spell(
-        [int(layer) for layer, auc in zip(frame["layer"], frame["auc"], strict=True) if auc > report.sweep.threshold_], count
-    )
+    layers = [int(layer) for layer in frame["layer"]]
+    read = (frame["auc"] > report.sweep.threshold_).tolist()
     # The direction reads as the probe does where its score lies inside of the probe's interval.
-    low = probe["auc_low"]
-    agrees = _spell(
-        [int(layer) for layer, auc, least in zip(frame["layer"], frame["auc_along"], low, strict=True) if auc >= least],
-        count,
+    agree = (frame["auc_along"].to_numpy() >= probe["auc_low"].to_numpy()).tolist()
+    reads, agrees = (
+        _spell([n for n, does in zip(layers, said, strict=True) if does], len(layers)) for said in (read, agree)
     )
     return (
         f"Whether a named person is perceived as a woman or a man can be read\n{reads}; the steer's direction does so "
