@@ -30,7 +30,6 @@ from nnsight import NNsight
 import levelhead as lh
 from levelhead.demo import model as smollm
 from levelhead.demo.measure import Prompts
-from levelhead.demo.run import ablate_to
 from levelhead.demo.sentences import contrast_sentences, named_sentences, occupation_sentences
 from levelhead_transformer_lens import boot
 
@@ -98,9 +97,10 @@ def first_look(target):
     found["sweep"] = sweep.fit(acts, ["she" if p.female else "he" for p in people], groups=[p.unit for p in people])
 
     pairs = lh.capture(graph, [s.text for s in contrast], sites=LAYER)
-    steer = lh.MeanDifference(LAYER, positive="she").fit(pairs, ["she" if s.female else "he" for s in contrast])
     # What is put in the direction's place: the mean over plain sentences about occupations.
-    steer = ablate_to(steer, lh.capture(graph, [s.text for s in jobs], sites=LAYER))
+    plain = lh.capture(graph, [s.text for s in jobs], sites=LAYER)
+    method = lh.MeanDifference(LAYER, edit="ablate", to="mean", positive="she")
+    steer = method.fit(pairs, ["she" if s.female else "he" for s in contrast], reference=plain)
     found["steer"] = steer
     found["alignment"] = lh.align(steer, found["sweep"])
 

@@ -19,7 +19,7 @@ from levelhead.demo import measure, model, pictures
 from levelhead.demo.findings import GRAPHS, LayerTrial, Options
 from levelhead.demo.measure import Prompts, Pronouns
 from levelhead.demo.prose import NEUTRAL
-from levelhead.demo.run import ablate_to, choose, run
+from levelhead.demo.run import choose, run
 from levelhead.demo.sentences import (
     FEMALE_NAMES,
     MALE_NAMES,
@@ -212,18 +212,6 @@ def test_layer_with_the_smallest_gap_within_the_budget_is_chosen():
     assert choose(trials, budget=1.0).layer == 22
     assert choose(trials, budget=5.0).layer == 21
     assert choose(trials, budget=-1.0).layer == 21, "with no layer in budget the best is still reported"
-
-
-def test_ablating_to_a_point_puts_its_coordinate_back():
-    acts = lh.Activations({"resid_post.2": torch.randn(40, 6, generator=torch.Generator().manual_seed(0))})
-    fitted = lh.MeanDifference("resid_post.2").fit(acts, ["she"] * 20 + ["he"] * 20)
-    point = lh.Activations({"resid_post.2": torch.randn(9, 6, generator=torch.Generator().manual_seed(1))})
-    steer = ablate_to(fitted, point)
-    (direction,) = steer.directions().values()
-    edit = steer.entries[0].edit
-    assert torch.allclose(direction, fitted.directions()[steer.sites[0]])
-    assert torch.allclose(edit.params["offset"], direction @ point["resid_post.2"].mean(0), atol=1e-6)
-    assert steer.card["method"]["name"] == "MeanDifference"
 
 
 # -- the model -----------------------------------------------------------------------------------------

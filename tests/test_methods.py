@@ -254,3 +254,18 @@ def test_a_control_needs_directions_and_the_point_that_ablation_leaves() -> None
         RandomDirection().fit(a_steer())
     with pytest.raises(SiteError, match=r"'z.1.2' was not captured; there are resid_post.0"):
         RandomDirection().fit(a_steer(), acts_of(6).select("resid_post.*"))
+
+
+def test_a_reference_says_what_is_put_in_place() -> None:
+    generator = torch.Generator().manual_seed(3)
+    acts = Activations({"resid_post.2": torch.randn(40, 6, generator=generator)})
+    reference = Activations({"resid_post.2": torch.randn(9, 6, generator=generator)})
+    labels = ["she"] * 20 + ["he"] * 20
+    zero = MeanDifference("resid_post.2").fit(acts, labels)
+    steer = MeanDifference("resid_post.2", to="mean").fit(acts, labels, reference=reference)
+    params = steer.entries[0].edit.params
+    assert torch.equal(params["basis"], zero.entries[0].edit.params["basis"])
+    torch.testing.assert_close(params["offset"], params["basis"] @ reference["resid_post.2"].mean(0))
+    assert steer.card["data"]["reference_rows"] == 9
+    with pytest.raises(InputError, match="set edit='ablate', to='mean'"):
+        MeanDifference("resid_post.2").fit(acts, labels, reference=reference)

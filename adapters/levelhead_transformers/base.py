@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,7 +55,7 @@ class ModuleGraph:
         config = self.model.config
         kept = _steady(config.to_dict())
         return {
-            "id": getattr(config, "_name_or_path", "") or None,
+            "id": _public_name(getattr(config, "_name_or_path", "")),
             "class": type(self.model).__name__,
             "config_sha256": hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest(),
             "basis": self.basis,
@@ -133,6 +134,11 @@ def generation(batch: Mapping[str, Tensor], options: dict[str, Any], image_ids: 
     if image_ids:
         options = {**options, "suppress_tokens": [*(options.get("suppress_tokens") or ()), *image_ids]}
     return {**call, **options}
+
+
+def _public_name(name: str) -> str | None:
+    """The name of a checkpoint; of one on disk, its folder's, since cards are shared and paths are private."""
+    return (Path(name).name if Path(name).exists() else name) or None
 
 
 def _steady(value: Any) -> Any:

@@ -62,8 +62,8 @@ def _layers_title(report: Report) -> str:
         _spell([n for n, does in zip(layers, said, strict=True) if does], len(layers)) for said in (read, agree)
     )
     return (
-        f"Whether a named person is perceived as a woman or a man can be read\n{reads}; the steer's direction does so "
-        f"as a probe does {agrees}"
+        f"Whether a named person is perceived as a woman or a man can be read\n{reads}; the steer's direction matches "
+        f"the probe {agrees}"
     )
 
 

@@ -75,8 +75,8 @@ def run(options: Options, say: Callable[[str], None] = lambda stage: None) -> Re
         fitted, neutral = fit(graph, options)
         alignment = lh.align(fitted, sweep)
     with clock("layer, chosen on validation occupations"):
-        unsteered, layers = try_layers(graph, tokenizer, fitted, neutral, options)
-        steer = ablate_to(fitted.only(f"resid_post.{choose(layers).layer}"), neutral)
+        unsteered, layers = try_layers(graph, tokenizer, fitted, options)
+        steer = fitted.only(f"resid_post.{choose(layers).layer}")
     test = TestSplit(graph, tokenizer)
     with clock("before and after, on held-out occupations and templates"):
         doses = [(s, test.outcome(graph, steer * s)) for s in options.bar(STRENGTHS, "strengths")]
@@ -102,32 +102,23 @@ def sweep_names(graph: Graph, options: Options) -> Any:
 
 
 def fit(graph: Graph, options: Options) -> tuple[Steer, Activations]:
-    """Mean differences at every layer, and activations of plain occupation sentences: the point to ablate to.
+    """Mean differences at every layer, ablated to the mean of plain occupation sentences, and those activations.
 
-    Both are read where the next word may be a pronoun, on training words, occupations and templates.
+    Both are read where the next word may be a pronoun, on training words, occupations and templates. The groups'
+    common mean would be that of women and men who are named as such, after whom the model is far surer of its pronoun
+    than after "the nurse"; ablating to it makes every sentence lean one way. The mean over training occupations, as
+    many male-typed as female-typed, is the level at which this model stands by itself.
     """
     contrast = contrast_sentences()
     acts = lh.capture(graph, [s.text for s in contrast], sites="resid_post.*", verbose=options.verbose)
     labels = ["she" if s.female else "he" for s in contrast]
-    fitted = lh.MeanDifference("resid_post.*", edit="ablate", positive="she").fit(acts, labels)
     jobs = [s.text for s in occupation_sentences("train")]
-    return fitted, lh.capture(graph, jobs, sites="resid_post.*", verbose=options.verbose)
+    neutral = lh.capture(graph, jobs, sites="resid_post.*", verbose=options.verbose)
+    method = lh.MeanDifference("resid_post.*", edit="ablate", to="mean", positive="she")
+    return method.fit(acts, labels, reference=neutral), neutral
 
 
-def ablate_to(steer: Steer, point: Activations) -> Steer:
-    """The same directions, ablated to the mean of other activations.
-
-    The groups' common mean would be that of women and men who are named as such, after whom the model is far surer
-    of its pronoun than after "the nurse"; ablating to it makes every sentence lean one way. The mean over training
-    occupations, as many male-typed as female-typed, is the level at which this model stands by itself.
-    """
-    edits = {site: lh.Ablate(rows, offset=point[site].mean(dim=0)) for site, rows in steer.directions().items()}
-    return Steer(edits, card={**steer.card, "offset": "mean over training occupations in training templates"})
-
-
-def try_layers(
-    graph: Graph, tokenizer: Any, fitted: Steer, neutral: Activations, options: Options
-) -> tuple[LayerTrial, list[LayerTrial]]:
+def try_layers(graph: Graph, tokenizer: Any, fitted: Steer, options: Options) -> tuple[LayerTrial, list[LayerTrial]]:
     """Ablation at one layer at a time, over the last third of the model, on the validation split."""
     prompts = Prompts.of(graph, tokenizer, occupation_sentences("validation"))
     prose = [dict(graph.encode([text])) for text in NEUTRAL["validation"]]
@@ -135,7 +126,7 @@ def try_layers(
     layers = [site.layer for site in fitted.sites if site.layer is not None]
     trials: list[LayerTrial] = []
     for layer in options.bar(layers[2 * len(layers) // 3 :], "layers"):
-        steer = ablate_to(fitted.only(f"resid_post.{layer}"), neutral)
+        steer = fitted.only(f"resid_post.{layer}")
         cost = float(measure.loss(graph, prose, steer).mean())
         trials.append(LayerTrial(layer, prompts(graph, steer).gap(), 100 * (cost - loss) / loss))
     return LayerTrial(-1, prompts(graph).gap(), 0.0), trials
@@ -177,14 +168,9 @@ def random_directions(
 
     Each comes with how far it raises the loss on neutral prose above `loss`.
     """
-    generator = torch.Generator().manual_seed(options.seed)
     found: list[tuple[Pronouns, float]] = []
-    for _ in options.bar(range(options.controls), "directions"):
-        noise = {
-            site: lh.Ablate(torch.randn(rows.shape, generator=generator), offset=neutral[site].mean(dim=0))
-            for site, rows in steer.directions().items()
-        }
-        control = Steer(noise)
+    for draw in options.bar(range(options.controls), "directions"):
+        control = lh.RandomDirection(random_state=options.seed + draw).fit(steer, neutral)
         cost = float(measure.loss(graph, test.prose, control).mean()) - loss
         found.append((test.jobs(graph, control), cost))
     return found
@@ -219,6 +205,7 @@ def _card(report: Report) -> dict[str, Any]:
             **dict(report.steer.card.get("data", {})),
             "name": "levelhead demo: gendered nouns in four templates, alone and with an occupation",
             "occupations": len(occupations()),
+            "reference": "training occupations in training templates",
         },
         "intended_use": "A demonstration of levelhead on SmolLM2-135M-Instruct.",
         "limits": (

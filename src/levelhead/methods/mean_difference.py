@@ -32,7 +32,8 @@ class MeanDifference(Method):
         ``add`` adds the negative difference (first class towards the second, in sorted order, is ``positive``
         minus the other): strength 1 moves a member of the positive class onto the other's mean. Two groups only.
     to : {"zero", "mean"}
-        What ablation leaves in the direction: nothing, or the groups' common mean (each group counted once).
+        What ablation leaves in the direction: nothing, or the groups' common mean (each group counted once), or that
+        of a reference given to `fit`.
     positive : optional
         The class that counts as positive; by default the last in sorted order. Settles the sign.
     scope : str
@@ -59,7 +60,12 @@ class MeanDifference(Method):
         self.positive = positive
         self.scope = scope
 
-    def fit(self, acts: Activations | Moments, labels: Collection[Any] | None = None) -> Steer:
+    def fit(
+        self,
+        acts: Activations | Moments,
+        labels: Collection[Any] | None = None,
+        reference: Activations | None = None,
+    ) -> Steer:
         """Fit on activations and labels, or on class-wise moments.
 
         Parameters
@@ -67,6 +73,9 @@ class MeanDifference(Method):
         acts : Activations or Moments
         labels : sequence, optional
             One for each row; left out with moments.
+        reference : Activations, optional
+            With ``to="mean"``, the activations whose mean is put in place, instead of the groups' common one: inputs
+            that name no group, say, among which the model should stay where it is.
 
         Returns
         -------
@@ -75,10 +84,16 @@ class MeanDifference(Method):
         Raises
         ------
         InputError
-            For labels of one class, ``edit="add"`` with more than two, non-finite activations.
+            For labels of one class, ``edit="add"`` with more than two, non-finite activations, a reference that
+            nothing would use.
         SiteError
             For sites that were not captured.
         """
+        if reference is not None and (self.edit, self.to) != ("ablate", "mean"):
+            raise InputError(
+                f"a reference is the mean that ablation puts in place; set edit='ablate', to='mean' "
+                f"(found edit={self.edit!r}, to={self.to!r})"
+            )
         if self.edit not in ("ablate", "add") or self.to not in ("zero", "mean"):
             raise InputError(
                 f"edit must be 'ablate' or 'add' and to 'zero' or 'mean'; found {self.edit!r}, {self.to!r}"
@@ -102,18 +117,21 @@ class MeanDifference(Method):
         facts = {
             "classes": {str(label): int(count) for label, count in zip(classes, counts, strict=True)},
             "sha256": fingerprint(labels, first),
+            **({} if reference is None else {"reference_rows": reference.n}),
         }
         self.steer_ = Steer(
-            {site: self._edit(means[site][order]) for site in sites},
+            {site: self._edit(means[site][order], None if reference is None else reference[site]) for site in sites},
             scope=self.scope,
             card=self.card(acts.source, **facts),
         )
         return self.steer_
 
-    def _edit(self, means: Tensor) -> Edit:
+    def _edit(self, means: Tensor, reference: Tensor | None) -> Edit:
         if self.edit == "add":
             return Add((means[1] - means[0]).float())
-        offset = means.mean(dim=0).float() if self.to == "mean" else None
+        offset = None
+        if self.to == "mean":
+            offset = (means if reference is None else reference.double().cpu()).mean(dim=0).float()
         return Ablate(_span(means[0] - means[1:]).float(), offset)
 
 
