@@ -73,6 +73,10 @@ def test_same_logits_and_tokens(adapter: str, name: str, side: str) -> None:
         # The padded positions of a right-padded row hold no prompt.
         real = batch["attention_mask"].bool()
         assert_same(other.logits(batch, steer, prompt_length)[real], expected[real], adapter, name)
+        final = plain.logits(batch, steer, prompt_length, last=True)
+        torch.testing.assert_close(final, expected[:, -1:], atol=1e-4, rtol=1e-4)
+        if side == "left":
+            assert_same(other.logits(batch, steer, prompt_length, last=True), final, adapter, name)
         new = {"max_new_tokens": 8, "do_sample": False}
         tokens = plain.generate(batch, steer, **new)
         assert tokens.shape[1] == batch["input_ids"].shape[1] + 8

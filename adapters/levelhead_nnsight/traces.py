@@ -63,10 +63,14 @@ class TraceGraph(ModuleGraph):
         return found
 
     def logits(
-        self, batch: Mapping[str, Tensor], steer: Steer | None = None, prompt_length: int | None = None
+        self,
+        batch: Mapping[str, Tensor],
+        steer: Steer | None = None,
+        prompt_length: int | None = None,
+        last: bool = False,
     ) -> Tensor:
         with self._steered(steer, prompt_length) as envoy:
-            return envoy.trace(**self.arguments(batch), trace=False).logits
+            return envoy.trace(**self.arguments(batch, short=last), trace=False).logits[:, -1 if last else 0 :]
 
     def generate(self, batch: Mapping[str, Tensor], steer: Steer | None = None, **options: Any) -> Tensor:
         with self._steered(steer, None) as envoy:

@@ -54,10 +54,14 @@ class HookGraph(ModuleGraph):
         return found
 
     def logits(
-        self, batch: Mapping[str, Tensor], steer: Steer | None = None, prompt_length: int | None = None
+        self,
+        batch: Mapping[str, Tensor],
+        steer: Steer | None = None,
+        prompt_length: int | None = None,
+        last: bool = False,
     ) -> Tensor:
         with self._steered(steer, prompt_length):
-            return self.model(**self.arguments(batch)).logits
+            return self.model(**self.arguments(batch, short=last)).logits[:, -1 if last else 0 :]
 
     def generate(self, batch: Mapping[str, Tensor], steer: Steer | None = None, **options: Any) -> Tensor:
         with self._steered(steer, None):

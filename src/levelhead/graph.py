@@ -134,9 +134,16 @@ class Graph(Protocol):
         ...
 
     def logits(
-        self, batch: Mapping[str, Tensor], steer: Steer | None = None, prompt_length: int | None = None
+        self,
+        batch: Mapping[str, Tensor],
+        steer: Steer | None = None,
+        prompt_length: int | None = None,
+        last: bool = False,
     ) -> Tensor:
-        """Logits [row, token, vocabulary]; differentiable in the edits' tensors and in ``pixel_values``."""
+        """Logits [row, token, vocabulary]; differentiable in the edits' tensors and in ``pixel_values``.
+
+        With `last`, those of the last position alone, [row, 1, vocabulary], which is cheaper.
+        """
         ...
 
     def generate(self, batch: Mapping[str, Tensor], steer: Steer | None = None, **options: Any) -> Tensor:

@@ -79,7 +79,7 @@ class Prompts:
         found: Tensor | None = None
         with torch.no_grad():
             for batch, picked in zip(self.batches, self.rows, strict=True):
-                logits = graph.logits(batch, steer)[:, -1].float()
+                logits = graph.logits(batch, steer, last=True)[:, -1].float()
                 if found is None:
                     found = torch.empty(len(self.sentences), logits.shape[1])
                 found[picked] = logits
