@@ -24,6 +24,10 @@
 
 # %%
 # %matplotlib inline
+import warnings
+
+warnings.filterwarnings("ignore", message="IProgress not found")  # progress bars are plain text here
+
 import torch
 from nnsight import NNsight
 
