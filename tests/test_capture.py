@@ -47,6 +47,16 @@ def test_an_index_counts_real_tokens(at: int) -> None:
         torch.testing.assert_close(acts["resid_post.1"][row], hidden(ids, 1)[at], atol=1e-5, rtol=1e-5)
 
 
+def test_a_patch_is_picked_by_number_and_one_too_many_is_refused(adapter: str) -> None:
+    graph = graph_of(adapter, "llava")
+    batch = graph.encode(ARCHITECTURES["llava"].batch())
+    site = Site.parse("projector")
+    every = graph.capture(batch, [site], "all")[site]
+    assert torch.equal(graph.capture(batch, [site], 1)[site], every[[1, 5]])
+    with pytest.raises(ValueError, match="patch 4 was asked for, and the smallest picture here has 4 patches"):
+        graph.capture(batch, [site], 4)
+
+
 def test_heads_are_slices_of_the_layer(adapter: str) -> None:
     acts = lh.capture(graph_of(adapter, "qwen3"), IDS, ["z.1", "z.1.*"], verbose=False)
     heads = [acts[f"z.1.{head}"] for head in range(4)]

@@ -244,3 +244,8 @@ def test_gradients_reach_vectors_of_several_heads_at_one_place(graph: Any, batch
         ends = [graph.logits(batch, Steer({f"z.1.{head}": Add(s * step)}))[:, -1].square().sum() for s in (1, -1)]
         assert vector.grad is not None
         torch.testing.assert_close(vector.grad[2], (ends[0] - ends[1]) / 2e-2, rtol=2e-2, atol=1e-1)
+
+
+def test_sites_to_keep_may_come_from_a_generator() -> None:
+    steer = Steer({f"resid_post.{layer}": Add(noise(D)) for layer in range(4)})
+    assert [site.layer for site in steer.only(f"resid_post.{layer}" for layer in (1, 3)).sites] == [1, 3]

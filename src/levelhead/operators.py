@@ -229,4 +229,7 @@ def take_rows(h: torch.Tensor, mode: str, where: list[int]) -> torch.Tensor:
     wide = rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
     if mode == "mean":
         return torch.stack([part.mean(dim=0) for part in wide.split(sizes)])
-    return torch.stack([part[int(mode)] for part in rows.split(sizes)])
+    index = int(mode)
+    if not -min(sizes) <= index < min(sizes):
+        raise ValueError(f"patch {index} was asked for, and the smallest picture here has {min(sizes)} patches")
+    return torch.stack([part[index] for part in rows.split(sizes)])

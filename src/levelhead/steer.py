@@ -173,7 +173,8 @@ class Steer:
 
     def only(self, patterns: Patterns) -> Steer:
         """The same steer at some of its sites, as in ``steer.only("resid_post.8:12")``."""
-        kept = [entry for entry in self.entries if covers(patterns, entry.site)]
+        wanted = [patterns] if isinstance(patterns, str | Site) else list(patterns)
+        kept = [entry for entry in self.entries if covers(wanted, entry.site)]
         if not kept:
             raise SiteError(f"{patterns!r} names none of this steer's sites; it has {', '.join(map(str, self.sites))}")
         return _with(self, entries=tuple(kept))
