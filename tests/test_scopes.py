@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import ExitStack
+from unittest.mock import patch
+
 import pytest
 import torch
 
@@ -63,28 +67,13 @@ def test_trap_12_the_first_new_token_is_steered(adapter: str) -> None:
 
 def written(graph, steer: Steer, run) -> int:
     """Vectors written at the one site of a steer, by the adapter's own tally."""
-    from unittest.mock import patch
-
-    import levelhead.plan as planning
-
     tallies = []
-    modules = [m for m in ("levelhead_transformers.hooks", "levelhead_nnsight.traces") if _imported(m)]
-    with patch.multiple(planning, report=planning.report):
-        patches = [patch(f"{m}.report", lambda s, t: tallies.append(dict(t))) for m in modules]
-        for one in patches:
-            one.start()
-        try:
-            run()
-        finally:
-            for one in patches:
-                one.stop()
+    modules = [m for m in ("levelhead_transformers.hooks", "levelhead_nnsight.traces") if m in sys.modules]
+    with ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(patch(f"{module}.report", lambda _, tally: tallies.append(dict(tally))))
+        run()
     return sum(next(iter(counts(steer, tally).values())) for tally in tallies)
-
-
-def _imported(name: str) -> bool:
-    import sys
-
-    return name in sys.modules
 
 
 @pytest.mark.parametrize(

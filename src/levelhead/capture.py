@@ -369,7 +369,6 @@ class _Store:
         self.labels = labels or []
         self.classes = sorted(set(self.labels))
         self.codes = torch.tensor([self.classes.index(label) for label in self.labels])
-        self.counts: dict[Site, Tensor] = {}
         self.sums: dict[Site, Tensor] = {}
         self.sites = sites
 
@@ -382,11 +381,10 @@ class _Store:
                 )
             sums = self.sums.setdefault(site, torch.zeros(len(self.classes), value.shape[1], dtype=torch.float64))
             sums.index_add_(0, codes, value.double().cpu())
-        self.total = getattr(self, "total", torch.zeros(len(self.classes), dtype=torch.long))
-        self.total += torch.bincount(codes, minlength=len(self.classes))
 
     def finish(self, at: Reader, source: dict[str, Any]) -> Moments:
-        return Moments(self.classes, self.total, {site: self.sums[site] for site in self.sites}, source)
+        # Every input has been added by now, so the counts are those of the labels.
+        return Moments(self.classes, torch.bincount(self.codes), {site: self.sums[site] for site in self.sites}, source)
 
 
 def _plain(label: Any) -> Any:

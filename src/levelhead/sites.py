@@ -38,22 +38,6 @@ COMPONENTS: tuple[str, ...] = (
 )
 """Components in execution order. The last two have no layer."""
 
-DESCRIPTIONS: dict[str, str] = {
-    "resid_pre": "residual stream entering the block",
-    "ln1": "output of the norm before attention",
-    "z": "heads' outputs, read at the input of the attention's output projection",
-    "attn_out": "what attention adds to the residual stream (after a post-norm, where there is one)",
-    "ln1_post": "output of the norm after attention (Gemma 2 and 3)",
-    "resid_mid": "residual stream between attention and MLP (read only)",
-    "ln2": "output of the norm before the MLP",
-    "mlp_post": "MLP neurons after the activation, read at the input of the down projection",
-    "mlp_out": "what the MLP adds to the residual stream (after a post-norm, where there is one)",
-    "ln2_post": "output of the norm after the MLP (Gemma 2 and 3)",
-    "resid_post": "residual stream leaving the block",
-    "ln_final": "output of the tower's last norm",
-    "projector": "image features as they enter the language model",
-}
-
 LAYERLESS = frozenset({"ln_final", "projector"})
 READ_ONLY = frozenset({"resid_mid"})
 

@@ -149,7 +149,7 @@ class Steer:
         rows = [len(strength) for strength in (self.strength, factor) if isinstance(strength, Tensor)]
         if len(set(rows)) > 1:
             raise InputError(f"a steer with one strength for each of {rows[0]} rows cannot be multiplied by {rows[1]}")
-        return replace_strength(self, self.strength * factor)
+        return _with(self, strength=self.strength * factor)
 
     __rmul__ = __mul__
 
@@ -274,11 +274,6 @@ class Steer:
 def _with(steer: Steer, **changes: Any) -> Steer:
     card = changes.get("card", steer.card)
     return Steer(changes.get("entries", steer.entries), strength=changes.get("strength", steer.strength), card=card)
-
-
-def replace_strength(steer: Steer, strength: Strength) -> Steer:
-    """The same steer at another strength."""
-    return _with(steer, strength=strength)
 
 
 def _check_strength(strength: Strength) -> float | Tensor:

@@ -137,10 +137,7 @@ def reading_chart(alignment: Alignment, ax: Axes | None = None) -> Axes:
     -------
     matplotlib Axes
     """
-    frame = alignment.frame()
-    ax = ax if ax is not None else _new_axes((max(6.4, 0.42 * len(frame) + 2.2), 5.0))
-    percent = f"{100 * alignment.confidence:g} %"
-    x = np.arange(len(frame), dtype=float)
+    frame, ax, percent, x = _begin(alignment, ax)
     for i in range(len(frame)):
         label = f"along random directions, {percent}" if i == 0 else None
         ax.fill_between(
@@ -171,10 +168,7 @@ def cosine_chart(alignment: Alignment, ax: Axes | None = None) -> Axes:
     -------
     matplotlib Axes
     """
-    frame = alignment.frame()
-    ax = ax if ax is not None else _new_axes((max(6.4, 0.42 * len(frame) + 2.2), 5.0))
-    percent = f"{100 * alignment.confidence:g} %"
-    x = np.arange(len(frame), dtype=float)
+    frame, ax, percent, x = _begin(alignment, ax)
     shifts = (-0.15, 0.15)
     reach = np.maximum(frame["null_isotropic"], frame["null_covariance"]), frame["null_mean"]
     names = ("to the probe's weights", "to the difference of class means")
@@ -189,6 +183,13 @@ def cosine_chart(alignment: Alignment, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("cosine of the steer", fontsize=_FONT["label"])
     _finish(ax, alignment, frame, "Where the steer points")
     return ax
+
+
+def _begin(alignment: Alignment, ax: Axes | None) -> tuple[pd.DataFrame, Axes, str, np.ndarray]:
+    """What a chart with a place for each site starts from: the frame, axes, the confidence in words, the places."""
+    frame = alignment.frame()
+    ax = ax if ax is not None else _new_axes((max(6.4, 0.42 * len(frame) + 2.2), 5.0))
+    return frame, ax, f"{100 * alignment.confidence:g} %", np.arange(len(frame), dtype=float)
 
 
 def _dots(ax: Axes, x: np.ndarray, y: pd.Series, style: int, label: str) -> None:
