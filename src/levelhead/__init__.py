@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from levelhead import plots as plots
+    from levelhead import testbed as testbed
     from levelhead.align import Alignment, align
     from levelhead.capture import Activations, Moments, capture
     from levelhead.doctor import doctor
@@ -43,7 +44,7 @@ _HOMES = {
     "Alignment": "align",
     "LevelheadError": "errors",
 }
-_ROOMS = ("demo", "edits", "errors", "files", "metrics", "methods", "plots", "probes", "sites", "tokens")
+_ROOMS = ("demo", "edits", "errors", "files", "metrics", "methods", "plots", "probes", "sites", "testbed", "tokens")
 
 __all__ = [
     "Ablate",
@@ -65,6 +66,7 @@ __all__ = [
     "graph",
     "load",
     "plots",
+    "testbed",
 ]
 
 

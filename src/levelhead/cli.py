@@ -1,11 +1,11 @@
-"""The command line: ``levelhead demo``."""
+"""The command line: ``levelhead demo`` and ``levelhead testbed``."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 try:
     import typer
@@ -19,6 +19,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from levelhead import __version__
 from levelhead.errors import LevelheadError
+from levelhead.testbed.__main__ import app as testbed
+
+if TYPE_CHECKING:
+    from levelhead.demo.options import Options
+    from levelhead.demo.stages import Stages
 
 app = typer.Typer(
     help="Find where a model keeps a protected attribute, check the direction, and steer the model level.",
@@ -26,6 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(testbed, name="testbed")
 
 
 def _version(asked: bool) -> bool:
@@ -46,40 +52,54 @@ def main(
 
 @app.command()
 def demo(
+    model: Annotated[
+        str, typer.Option(help="testbed (pictures, a planted stereotype), smollm2 (text), or a testbed model's folder.")
+    ] = "testbed",
     out: Annotated[Path, typer.Option(help="Folder for pictures, tables and the steer.")] = Path("levelhead-demo"),
     cache: Annotated[
-        Path | None, typer.Option(help="Folder for the converted model.", show_default="the user's cache")
+        Path | None, typer.Option(help="Folder for the converted SmolLM2.", show_default="the user's cache")
     ] = None,
     graphs: Annotated[str, typer.Option(help="Where to apply the steer, separated by commas.")] = (
         "transformers,transformer_lens,nnsight"
     ),
     controls: Annotated[int, typer.Option(help="Number of random directions to compare with.", min=1)] = 20,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
-    """Where a real language model keeps gender, whether a direction is real, and what steering does to a bias."""
-    from levelhead.demo.findings import Options
-
+    """Where a model keeps perceived gender, whether a direction is real, and what steering does to a bias."""
     console = Console()
     try:
-        names = tuple(dict.fromkeys(name.strip() for name in graphs.split(",") if name.strip()))
-        options = Options(out, cache, names, controls, seed, verbose=not quiet)
-        from levelhead.demo.pictures import draw
-        from levelhead.demo.run import run
-        from levelhead.demo.summary import Stages, show
+        from levelhead.demo.options import Options
+        from levelhead.demo.stages import Stages
 
-        stages = Stages(console)
-        report = run(options, stages)
-        stages("pictures and tables")
-        report.write()
-        draw(report)
-        stages.done()
-        show(report, console)
+        names = tuple(dict.fromkeys(name.strip() for name in graphs.split(",") if name.strip()))
+        options = Options(out, cache, names, controls, seed, verbose=not quiet, model=model)
+        _demo(options, Stages(console), console)
     except LevelheadError as error:
         Console(stderr=True).print(f"levelhead: {error}", style="red", markup=False, highlight=False)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _demo(options: Options, stages: Stages, console: Console) -> None:
+    run: Any
+    draw: Any
+    show: Any
+    if options.model == "smollm2":
+        from levelhead.demo.smollm2.pictures import draw
+        from levelhead.demo.smollm2.run import run
+        from levelhead.demo.smollm2.summary import show
+    else:
+        from levelhead.demo.testbed.pictures import draw
+        from levelhead.demo.testbed.run import run
+        from levelhead.demo.testbed.summary import show
+    report = run(options, stages)
+    stages("pictures and tables")
+    report.write()
+    draw(report)
+    stages.done()
+    show(report, console)
 
 
 if __name__ == "__main__":

@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
+from torch import Tensor
 
 import levelhead as lh
 from levelhead.capture import Activations
-from levelhead.demo import graphs, measure, model
-from levelhead.demo.findings import LayerTrial, Options, Outcome, Report
-from levelhead.demo.measure import Prompts, Pronouns
-from levelhead.demo.prose import NEUTRAL
-from levelhead.demo.sentences import (
+from levelhead.demo import controls
+from levelhead.demo.controls import save_and_reload
+from levelhead.demo.graphs import compare, wrap
+from levelhead.demo.options import Options
+from levelhead.demo.smollm2 import measure, model
+from levelhead.demo.smollm2.findings import LayerTrial, Outcome, Report
+from levelhead.demo.smollm2.measure import Prompts, Pronouns
+from levelhead.demo.smollm2.prose import NEUTRAL
+from levelhead.demo.smollm2.sentences import (
     contrast_sentences,
     named_sentences,
     noun_sentences,
     occupation_sentences,
     occupations,
 )
+from levelhead.demo.stages import Clock
 from levelhead.graph import Graph
 from levelhead.steer import Steer
 
 STRENGTHS = (0.0, 0.5, 0.75, 1.0)
 BUDGET = 1.0
 """Largest rise of the loss on neutral prose, in percent, that a layer may cost on the validation split."""
-
-
-class Clock:
-    """Times the stages, and says when one begins."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        """Time the block."""
-        self._say(stage)
-        start = time.perf_counter()
-        yield
-        self.seconds[stage] = round(time.perf_counter() - start, 2)
 
 
 def run(options: Options, say: Callable[[str], None] = lambda stage: None) -> Report:
@@ -81,15 +68,22 @@ def run(options: Options, say: Callable[[str], None] = lambda stage: None) -> Re
     with clock("before and after, on held-out occupations and templates"):
         doses = [(s, test.outcome(graph, steer * s)) for s in options.bar(STRENGTHS, "strengths")]
     with clock(f"{options.controls} random directions"):
-        controls = random_directions(graph, test, steer, neutral, float(doses[0][1].loss.mean()), options)
-    report = Report(options, sweep, alignment, unsteered, layers, steer, doses, controls, seconds=clock.seconds)
+        drawn = random_directions(graph, test, steer, neutral, float(doses[0][1].loss.mean()), options)
+    report = Report(options, sweep, alignment, unsteered, layers, steer, doses, drawn, seconds=clock.seconds)
     with clock("steer saved, reloaded and applied again"):
         report.steer = steer.annotate(**_card(report))
-        report.reloaded = save_and_reload(report, graph, test)
+        report.reloaded = save_and_reload(report.steer, options, lambda each: test.nouns.last_logits(graph, each))
     expected = {"before": doses[0][1].logits, "after": doses[-1][1].logits}
+
+    def open_graph(name: str) -> Graph:
+        return wrap(name, *model.load(folder))
+
+    def gap(logits: Tensor) -> float:
+        return test.jobs.pronouns_in(logits).gap()
+
     for name in options.graphs:
         with clock(f"the same on {name}"):
-            report.graphs.append(graphs.compare(name, folder, steer, test.jobs, expected))
+            report.graphs.append(compare(name, open_graph, steer, test.jobs.last_logits, gap, expected))
     return report
 
 
@@ -169,20 +163,10 @@ def random_directions(
     Each comes with how far it raises the loss on neutral prose above `loss`.
     """
     found: list[tuple[Pronouns, float]] = []
-    for draw in options.bar(range(options.controls), "directions"):
-        control = lh.RandomDirection(random_state=options.seed + draw).fit(steer, neutral)
+    for control in controls.random_directions(steer, neutral, options):
         cost = float(measure.loss(graph, test.prose, control).mean()) - loss
         found.append((test.jobs(graph, control), cost))
     return found
-
-
-def save_and_reload(report: Report, graph: Graph, test: TestSplit) -> dict[str, Any]:
-    """Save the steer, load it, and apply both to the same sentences."""
-    folder = report.options.out / "steer"
-    report.steer.save(folder)
-    first, second = (test.nouns.last_logits(graph, each) for each in (report.steer, lh.load(folder)))
-    size = sum(file.stat().st_size for file in folder.iterdir())
-    return {"folder": str(folder), "bytes": size, "equal": torch.equal(first, second)}
 
 
 def _card(report: Report) -> dict[str, Any]:

@@ -1,69 +1,23 @@
-"""What the demo is asked, and what it found."""
+"""What the demo found on SmolLM2."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
-from levelhead.demo import measure
-from levelhead.demo.measure import Estimate, Pronouns
-from levelhead.errors import FileError, InputError
+from levelhead.demo import results
+from levelhead.demo.graphs import GraphRow
+from levelhead.demo.intervals import Estimate, mean_interval
+from levelhead.demo.options import Options
+from levelhead.demo.smollm2 import measure
+from levelhead.demo.smollm2.measure import Pronouns
 from levelhead.sites import Site
 from levelhead.steer import Steer
-
-Item = TypeVar("Item")
-
-GRAPHS = ("transformers", "transformer_lens", "nnsight")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line sets.
-
-    Attributes
-    ----------
-    out : Path
-        Folder for pictures, tables, the summary and the steer.
-    cache : Path or None
-        Where the converted model is kept; None for the user's cache.
-    graphs : tuple of str
-        Of `GRAPHS`; the findings themselves come from the plain one.
-    controls : int
-        Number of random directions.
-    seed : int
-        Of the bootstrap, the probes' controls and the random directions.
-    verbose : bool
-        Show progress bars, if this is a terminal.
-    """
-
-    out: Path = Path("levelhead-demo")
-    cache: Path | None = None
-    graphs: tuple[str, ...] = GRAPHS
-    controls: int = 20
-    seed: int = 0
-    verbose: bool = True
-
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.graphs if name not in GRAPHS]
-        if unknown:
-            raise InputError(f"unknown graph '{unknown[0]}'; graphs are {', '.join(GRAPHS)}")
-        if self.controls < 1:
-            raise InputError(f"at least one random direction is needed as a control; found {self.controls}")
-        if self.out.exists() and not self.out.is_dir():
-            raise FileError(f"results go into a folder, and '{self.out}' is a file; choose another with --out")
-
-    def bar(self, items: Sequence[Item], name: str) -> Iterable[Item]:
-        """Go through items under a progress bar."""
-        from tqdm import tqdm
-
-        return tqdm(items, desc=name, disable=None if self.verbose else True, leave=False)
 
 
 @dataclass(frozen=True)
@@ -116,35 +70,6 @@ class LayerTrial:
     layer: int
     gap: float
     loss_percent: float
-
-
-@dataclass(frozen=True)
-class GraphRow:
-    """One graph against plain transformers, on the test sentences.
-
-    Attributes
-    ----------
-    name : str
-    skipped : str
-        Why it did not run; empty when it did.
-    reference : bool
-        Whether this is the graph that the others are held to.
-    gap_before, gap_after : float
-        In nats.
-    difference_before, difference_after : float
-        Largest absolute difference of any logit from that on plain transformers.
-    seconds_to_open, seconds : float
-    """
-
-    name: str
-    skipped: str = ""
-    reference: bool = False
-    gap_before: float = 0.0
-    gap_after: float = 0.0
-    difference_before: float = 0.0
-    difference_after: float = 0.0
-    seconds_to_open: float = 0.0
-    seconds: float = 0.0
 
 
 @dataclass
@@ -210,15 +135,15 @@ class Report:
             found[state] = {
                 "gap": measure.gap_interval(outcome.jobs, seed),
                 "spearman": measure.rank_interval(outcome.jobs, seed),
-                "names": measure.mean_interval(outcome.names.fitting(), seed),
-                "nouns": measure.mean_interval(outcome.nouns.fitting(), seed),
-                "loss": measure.mean_interval(outcome.loss.numpy(), seed),
+                "names": mean_interval(outcome.names.fitting(), seed),
+                "nouns": mean_interval(outcome.nouns.fitting(), seed),
+                "loss": mean_interval(outcome.loss.numpy(), seed),
             }
         rise = (after.loss - before.loss).numpy()
         found["change"] = {
             "gap": measure.gap_change(before.jobs, after.jobs, seed),
-            "loss": measure.mean_interval(rise, seed),
-            "loss_percent": measure.mean_interval(100 * rise / float(before.loss.mean()), seed),
+            "loss": mean_interval(rise, seed),
+            "loss_percent": mean_interval(100 * rise / float(before.loss.mean()), seed),
         }
         return found
 
@@ -244,7 +169,7 @@ class Report:
             "random_directions": [
                 {"gap": found.gap(), "spearman": found.rank(), "loss_change": cost} for found, cost in self.controls
             ],
-            "graphs": [{"name": row.name, "skipped": row.skipped} if row.skipped else vars(row) for row in self.graphs],
+            "graphs": [row.record() for row in self.graphs],
             "reloaded": self.reloaded,
             "seconds": self.seconds,
             "versions": dict(self.steer.card.get("versions", {})),
@@ -252,10 +177,6 @@ class Report:
 
     def write(self) -> Path:
         """Write ``summary.json``, ``probes.csv`` and ``alignment.csv`` into the folder of the results."""
-        out = self.options.out
-        out.mkdir(parents=True, exist_ok=True)
-        self.sweep.frame().to_csv(out / "probes.csv", index=False)
-        self.alignment.frame().to_csv(out / "alignment.csv", index=False)
-        path = out / "summary.json"
-        path.write_text(json.dumps(self.record(), indent=2) + "\n", encoding="utf-8")
-        return path
+        return results.write(
+            self.options.out, self.record(), probes=self.sweep.frame(), alignment=self.alignment.frame()
+        )

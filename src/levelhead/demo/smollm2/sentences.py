@@ -126,7 +126,7 @@ class Sentence:
 
 def occupations(split: Split | None = None) -> list[Occupation]:
     """The table of occupations, or one split of it: as many male-typed as female-typed ones."""
-    text = files("levelhead.demo").joinpath("occupations.csv").read_text(encoding="utf-8")
+    text = files("levelhead.demo.smollm2").joinpath("occupations.csv").read_text(encoding="utf-8")
     rows = [
         Occupation(
             row["occupation"],

@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy.typing import NDArray
 from torch import Tensor
 
-from levelhead.demo.sentences import Sentence, occupations
+from levelhead.demo.intervals import Array, Estimate, bootstrap
+from levelhead.demo.smollm2.sentences import Sentence, occupations
 from levelhead.errors import InputError
 from levelhead.graph import Graph
 from levelhead.steer import Steer
-
-Array = NDArray[np.float64]
-
-RESAMPLES = 4999
-"""Bootstrap draws an interval."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval.
-
-    Attributes
-    ----------
-    value, low, high : float
-    n : int
-        Number of units that were resampled.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    def __str__(self) -> str:
-        return f"{self.value:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
-
-    def record(self) -> dict[str, float]:
-        """As plain numbers."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -204,7 +175,7 @@ def gap_interval(pronouns: Pronouns, seed: int) -> Estimate:
     def difference(a: Array, b: Array, axis: int = -1) -> Array | np.float64:
         return a.mean(axis=axis) - b.mean(axis=axis)
 
-    return _bootstrap((female, male), difference, seed, paired=False)
+    return bootstrap((female, male), difference, seed, paired=False)
 
 
 def gap_change(before: Pronouns, after: Pronouns, seed: int) -> Estimate:
@@ -215,12 +186,7 @@ def gap_change(before: Pronouns, after: Pronouns, seed: int) -> Estimate:
 
 def rank_interval(pronouns: Pronouns, seed: int) -> Estimate:
     """Spearman correlation of the log-odds with women's share, resampling occupations."""
-    return _bootstrap(pronouns.shares(), _spearman, seed, paired=True)
-
-
-def mean_interval(values: Array, seed: int) -> Estimate:
-    """The mean over units."""
-    return _bootstrap((values,), np.mean, seed, paired=False)
+    return bootstrap(pronouns.shares(), _spearman, seed, paired=True)
 
 
 def _spearman(x: Array, y: Array, axis: int = -1) -> Array | np.float64:
@@ -230,26 +196,3 @@ def _spearman(x: Array, y: Array, axis: int = -1) -> Array | np.float64:
     a, b = (side - side.mean(axis=axis, keepdims=True) for side in (a, b))
     below = np.sqrt((a**2).sum(axis=axis) * (b**2).sum(axis=axis))
     return (a * b).sum(axis=axis) / np.where(below == 0, np.inf, below)
-
-
-def _bootstrap(samples: tuple[Array, ...], statistic: Callable[..., Any], seed: int, *, paired: bool) -> Estimate:
-    """Bias-corrected and accelerated bootstrap; the units are occupations, names or paragraphs, never sentences."""
-    from scipy.stats import binomtest, bootstrap
-
-    value, n = float(statistic(*samples)), sum(len(s) for s in samples) if not paired else len(samples[0])
-    if all(np.ptp(sample) == 0 for sample in samples):
-        # All units agree, and a bootstrap would claim to be certain: for shares of 0 or 1, Wilson's interval.
-        if len(samples) == 1 and value in (0.0, 1.0):
-            interval = binomtest(round(value * n), n).proportion_ci(method="wilson")
-            return Estimate(value, float(interval.low), float(interval.high), n)
-        return Estimate(value, value, value, n)
-    found = bootstrap(
-        samples,
-        statistic,
-        n_resamples=RESAMPLES,
-        paired=paired,
-        vectorized=True,
-        method="BCa",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Estimate(value, float(found.low), float(found.high), n)

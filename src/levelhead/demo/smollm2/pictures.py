@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from levelhead import plots
-from levelhead.demo.findings import Report
-from levelhead.demo.sentences import occupations
-from levelhead.errors import FileError
+from levelhead.demo import results
+from levelhead.demo.smollm2.findings import Report
+from levelhead.demo.smollm2.sentences import occupations
 
 
 def draw(report: Report) -> list[Path]:
@@ -28,7 +28,6 @@ def draw(report: Report) -> list[Path]:
     FileError
         When they cannot be written.
     """
-    out = report.options.out
     curve = plots.layer_curve(report.sweep, report.alignment, title=_layers_title(report))
     curve.set_ylabel("ROC AUC on names never seen")
     heads = plots.head_map(report.sweep, title=_heads_title(report))
@@ -38,17 +37,7 @@ def draw(report: Report) -> list[Path]:
         {job.name: job.percent_women for job in occupations("test")},
         title=_gap_title(report),
     )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        paths: list[Path] = []
-        for name, axes in (("layers", curve), ("heads", heads), ("gap", gap)):
-            path = out / f"{name}.png"
-            figure: Any = axes.figure
-            figure.savefig(path, dpi=150)
-            paths.append(path)
-    except OSError as error:
-        raise FileError(f"cannot write pictures into '{out}': {error.strerror or error}") from error
-    return paths
+    return results.save(report.options.out, layers=curve, heads=heads, gap=gap)
 
 
 def _layers_title(report: Report) -> str:

@@ -1,8 +1,4 @@
-"""Pictures: each says its message in the title, names its axes, and labels its lines where they are.
-
-Every function draws on the axes that it is given, or on a figure of its own, and returns the axes. Colors
-are Okabe and Ito's, which color-blind people can tell apart; nothing is told by color alone.
-"""
+"""Pictures of what probes read: by layer, by head, for one attribute or for several."""
 
 from __future__ import annotations
 
@@ -11,21 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from levelhead.errors import SiteError
+from levelhead.plots.looks import BLUE, GRAY, INK, LINES, ORANGE, new_axes, plain
+from levelhead.sites import TOWERS, Site
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from levelhead.align import Alignment
     from levelhead.probes import ProbeSweep
-
-BLUE, ORANGE, GREEN, GRAY, INK = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "#333333"
-
-
-def new_axes(width: float = 7.5, height: float = 4.5) -> Axes:
-    """Axes on a figure of their own, in inches, that no global state knows of."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained").add_subplot()
 
 
 def layer_curve(
@@ -102,7 +91,7 @@ def layer_curve(
     ax.set_xlabel("layer")
     ax.set_ylabel("ROC AUC on groups never seen")
     ax.set_title(title, loc="left")
-    _plain(ax)
+    plain(ax)
     return ax
 
 
@@ -149,80 +138,84 @@ def head_map(sweep: ProbeSweep, ax: Axes | None = None, *, top: int = 5, title: 
     return ax
 
 
-def pronoun_gap(
-    before: Mapping[str, float],
-    after: Mapping[str, float],
-    percent_women: Mapping[str, float],
-    ax: Axes | None = None,
-    *,
-    title: str = "",
-) -> Axes:
-    """Log-odds of 'she' against 'he' for each occupation, before and after steering, ordered by women's share.
+def attribute_curves(sweeps: Mapping[str, ProbeSweep], ax: Axes | None = None, *, title: str = "") -> Axes:
+    """Probe scores of several attributes through the residual stream of one model, each a line with its name.
 
     Parameters
     ----------
-    before, after : mapping of str to float
-        For each occupation, log P(she) - log P(he), in nats.
-    percent_women : mapping of str to float
-        Women's share in each, in percent.
+    sweeps : mapping of str to ProbeSweep
+        For each attribute, a sweep over the same sites; those of residual streams and of the projector are drawn, in
+        execution order, the vision tower's first.
     ax : matplotlib Axes, optional
     title : str
 
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    SiteError
+        When a sweep has no such site.
     """
-    jobs = sorted(before, key=lambda job: percent_women[job])
-    women, men = ([job for job in jobs if (percent_women[job] > 50) == side] for side in (True, False))
-    top = len(jobs) + 1
-    # The gap is the difference of the two means, so they head the picture.
-    rows = [(float(row), job, [job], ORANGE if job in women else BLUE) for row, job in enumerate(jobs)]
-    rows += [(top + 1.0, "mean, mostly women", women, ORANGE), (float(top), "mean, mostly men", men, BLUE)]
-    ax = new_axes(8.0, 2.1 + 0.25 * len(jobs)) if ax is None else ax
-    for row, _, members, color in rows:
-        first, last = (sum(side[job] for job in members) / len(members) for side in (before, after))
-        size = 10 if row >= top else 7
-        ax.plot([first, last], [row, row], color=color, alpha=0.45, linewidth=size / 4, zorder=2)
-        ax.plot(first, row, "o", markersize=size, markerfacecolor="white", markeredgecolor=color, zorder=3)
-        ax.plot(last, row, "o", markersize=size, color=color, zorder=4)
-        if row == top + 1:
-            _say_which(ax, first, last, row)
-    ax.axvline(0, color=INK, linewidth=0.9, zorder=1)
-    for border in (len(men) - 0.5, len(jobs)):
-        ax.axhline(border, color=GRAY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    names = [f"{name} ({percent_women[name]:.0f} %)" if name in percent_women else name for _, name, *_ in rows]
-    ax.set_yticks([row for row, *_ in rows], names)
-    for label in ax.get_yticklabels()[len(jobs) :]:
-        label.set_fontweight("bold")
-    ax.set_ylim(-0.8, top + 2.2)
-    reach = 1.1 * max(abs(value) for side in (before, after) for value in side.values())
-    ax.set_xlim(-reach, reach)
-    middle = len(men) - 0.5
-    ax.text(reach * 0.985, middle + 0.2, "mostly women", color=ORANGE, ha="right", va="bottom")
-    ax.text(reach * 0.985, middle - 0.25, "mostly men", color=BLUE, ha="right", va="top")
-    ax.set_xlabel("log P(she) − log P(he), in nats\n← 'he' is likelier        'she' is likelier →")
-    ax.set_ylabel("occupation (women's share)")
+    ax = new_axes() if ax is None else ax
+    places: list[str] = []
+    ends: list[tuple[float, str, str]] = []
+    for (name, sweep), color, marker in zip(sweeps.items(), LINES, "osD^vP", strict=False):
+        frame: Any = sweep.frame()
+        line = frame[(frame["component"] == "resid_post") | (frame["component"] == "projector")]
+        if not len(line):
+            there = ", ".join(sorted(set(frame["component"])))
+            raise SiteError(f"no 'resid_post' and no 'projector' is in the sweep for {name}; it has {there}")
+        places = list(line["site"])
+        x = range(len(line))
+        if not ends:
+            low, high = line["shuffle_low"], line["shuffle_high"]
+            ax.fill_between(x, low, high, color=GRAY, alpha=0.35, linewidth=0, zorder=1)
+            ax.axhline(0.5, color=INK, linewidth=0.9, linestyle=":", zorder=1)
+            where = {"xytext": (4, -4), "textcoords": "offset points", "va": "top"}
+            text = f"shuffled labels ({100 * sweep.confidence:g} % of draws)"
+            ax.annotate(text, (0, float(low.min())), fontsize=9, color=INK, **where)
+        ax.fill_between(x, line["auc_low"], line["auc_high"], color=color, alpha=0.15, linewidth=0, zorder=2)
+        ax.plot(x, line["auc"], f"-{marker}", color=color, markersize=5, zorder=4)
+        ends.append((float(line["auc"].iloc[-1]), name, color))
+    for height, (_, name, color) in zip(_spread([end for end, *_ in ends], 0.05), ends, strict=True):
+        ax.annotate(
+            name, (len(places) - 1, height), xytext=(9, 0), textcoords="offset points", va="center", color=color,
+            annotation_clip=False,
+        )  # fmt: skip
+    _name_places(ax, places)
+    ax.set_ylim(min(0.3, ax.get_ylim()[0]), 1.04)
+    ax.set_ylabel("ROC AUC on groups never seen")
     ax.set_title(title, loc="left")
-    _plain(ax)
+    plain(ax)
     return ax
 
 
-def _say_which(ax: Axes, before: float, after: float, row: float) -> None:
-    """Name the open and the full circle, on their outer sides."""
-    apart = before > after
-    for at, text, outer in ((before, "as the model is", apart), (after, "steered", not apart)):
-        ax.annotate(
-            text,
-            (at, row),
-            xytext=(-5 if outer else 5, 8),
-            textcoords="offset points",
-            ha="left" if outer else "right",
-            va="bottom",
-            color=INK,
-            fontsize=9,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
-        )
+def _spread(heights: list[float], apart: float) -> list[float]:
+    """Move heights up or down as little as keeps labels from touching."""
+    order = sorted(range(len(heights)), key=lambda i: heights[i])
+    placed = [heights[i] for i in order]
+    for _ in range(100):
+        for i in range(1, len(placed)):
+            lack = apart - (placed[i] - placed[i - 1])
+            if lack > 1e-9:
+                placed[i - 1] -= lack / 2
+                placed[i] += lack / 2
+    found = dict(zip(order, placed, strict=True))
+    return [found[i] for i in range(len(heights))]
 
 
-def _plain(ax: Axes) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
+def _name_places(ax: Axes, places: list[str]) -> None:
+    """Name the towers under their layers."""
+    sites = [Site.parse(place) for place in places]
+    ax.set_xticks(range(len(sites)), ["projector" if s.layer is None else str(s.layer) for s in sites])
+    ax.set_xlim(-0.4, len(sites) - 0.6)
+    towers = {tower: [i for i, site in enumerate(sites) if site.tower == tower] for tower in TOWERS}
+    if not towers["vision"]:
+        ax.set_xlabel("layer")
+        return
+    for tower, name in (("vision", "layer of the picture's tower"), ("language", "layer of the language model")):
+        if towers[tower]:
+            middle = sum(towers[tower]) / len(towers[tower])
+            ax.text(middle, -0.13, name, transform=ax.get_xaxis_transform(), ha="center", va="top")

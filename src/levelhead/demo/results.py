@@ -1,0 +1,56 @@
+"""What a demo leaves on disk beside the steer: a summary, tables, pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from levelhead.errors import FileError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def write(out: Path, record: Mapping[str, Any], **tables: pd.DataFrame) -> Path:
+    """Write ``summary.json``, and each table as CSV under its name, into the folder of the results.
+
+    Raises
+    ------
+    FileError
+        When they cannot be written.
+    """
+    path = out / "summary.json"
+    with writing(out):
+        for name, frame in tables.items():
+            frame.to_csv(out / f"{name}.csv", index=False)
+        path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def save(out: Path, **pictures: Axes | Figure) -> list[Path]:
+    """Write each picture as PNG under its name; FileError when they cannot be written."""
+    with writing(out):
+        paths: list[Path] = []
+        for name, drawn in pictures.items():
+            figure: Any = getattr(drawn, "figure", drawn)
+            path = out / f"{name}.png"
+            figure.savefig(path, dpi=150)
+            paths.append(path)
+    return paths
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Make the folder of the results; what goes wrong there or in the block is a FileError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise FileError(
+            f"cannot write results into '{out}': {error.strerror or error}; choose another folder with --out"
+        ) from error

@@ -1,0 +1,229 @@
+"""What the demo measures: how far an answer moves with the person in the picture, and what the model still knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from levelhead.demo.intervals import Array, Estimate, bootstrap, mean_interval
+from levelhead.demo.testbed.contrasts import Contrast
+from levelhead.graph import Graph
+from levelhead.steer import Steer
+from levelhead.testbed.exam import Answers, Exam, Item, asked
+from levelhead.testbed.planted import Planted
+from levelhead.testbed.questions import Question
+from levelhead.testbed.scene import Scene
+
+SKILLS = {
+    "seeing": "colors, counts, objects, clothes, places",
+    "clear roles": "occupations and concepts that a cue decides",
+    "other attributes": "skin tone, age, body and hair, asked for outright",
+    "gender": "perceived gender, asked for outright",
+}
+"""What has one right answer, in four parts."""
+
+
+def skill_of(question: Question) -> str | None:
+    """Name the part of `SKILLS` that a question belongs to; None for one that no picture answers."""
+    if question.kind == "gender":
+        return "gender"
+    names = {"neutral": "seeing", "unambiguous": "clear roles", "attribute": "other attributes"}
+    return names.get(question.group)
+
+
+# -- contrasts -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Contrasts, encoded once, to be put to a model as it is or steered.
+
+    Attributes
+    ----------
+    contrasts : tuple of Contrast
+    exam : Exam
+    """
+
+    contrasts: tuple[Contrast, ...]
+    exam: Exam
+
+    @classmethod
+    def of(cls, graph: Graph, contrasts: Sequence[Contrast]) -> Panel:
+        """Encode contrasts with one graph, for all."""
+        return cls(
+            tuple(contrasts), Exam.of(graph, [item for each in contrasts for side in each.items for item in side])
+        )
+
+    def answers(self, logits: Float[Tensor, "question vocabulary"]) -> Moves:
+        """Read the answers off the logits of the exam."""
+        given = Answers(self.exam.items, logits.softmax(-1))
+        columns = (given.first.double().numpy(), given.target.double().numpy(), given.mass.double().numpy())
+        found: list[list[float]] = []
+        start = 0
+        for each in self.contrasts:
+            row: list[float] = []
+            for side in each.items:
+                row += [float(column[start : start + len(side)].mean()) for column in columns]
+                start += len(side)
+            found.append(row)
+        return Moves(self.contrasts, np.array(found).reshape(-1, 2, 3))
+
+    def __call__(self, graph: Graph, steer: Steer | None = None) -> Moves:
+        """Put the contrasts to a graph."""
+        return self.answers(self.exam.logits(graph, steer))
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What a model answered on both sides of some contrasts.
+
+    Attributes
+    ----------
+    contrasts : tuple of Contrast
+    values : array [contrast, side, 3]
+        Probability of the question's first answer, the planted one, and that of all possible answers together.
+    """
+
+    contrasts: tuple[Contrast, ...]
+    values: Array
+
+    @cached_property
+    def found(self) -> Array:
+        """How far the first answer's probability moves between the two sides: [contrast]."""
+        return self.values[:, 0, 0] - self.values[:, 1, 0]
+
+    @cached_property
+    def planted(self) -> Array:
+        """How far it moves in truth: [contrast]."""
+        return self.values[:, 0, 1] - self.values[:, 1, 1]
+
+    @property
+    def names(self) -> list[str]:
+        """What the answers lean in: settings, themes or traits, each once."""
+        return list(dict.fromkeys(each.name for each in self.contrasts))
+
+    def where(self, name: str) -> Array:
+        """Mask of the contrasts of one setting, theme or trait."""
+        return np.array([each.name == name for each in self.contrasts])
+
+    def sides(self, name: str) -> Array:
+        """Mean probability of the first answer on either side, found and planted: [side, 2]."""
+        return self.values[self.where(name)][:, :, :2].mean(axis=0)
+
+    def gap(self) -> float:
+        """Mean size of a setting's gap: 0 is level, whichever way each setting leans."""
+        return float(np.mean([abs(self.found[self.where(name)].mean()) for name in self.names]))
+
+    def gap_planted(self) -> float:
+        """The same in truth."""
+        return float(np.mean([abs(self.planted[self.where(name)].mean()) for name in self.names]))
+
+    def off_level(self) -> float:
+        """How far the settings' mean over both sides lies from the planted one, on average over settings.
+
+        A steer could close every gap by calling everybody a doctor: this would then be large.
+        """
+        sides = [self.sides(name).mean(axis=0) for name in self.names]
+        return float(np.mean([abs(found - planted) for found, planted in sides]))
+
+    def answered(self) -> float:
+        """Mean probability of any of the possible answers."""
+        return float(self.values[:, :, 2].mean())
+
+    def gap_interval(self, seed: int) -> Estimate:
+        """The mean size of a setting's gap, resampling counterfactual sets within settings."""
+        return _sizes([self.found[self.where(name)] for name in self.names], seed)
+
+    def one(self, name: str, seed: int) -> Estimate:
+        """The signed gap in one setting, theme or trait."""
+        return mean_interval(self.found[self.where(name)], seed)
+
+    def moved(self, seed: int) -> Estimate:
+        """How far an answer moves either way, on average over contrasts."""
+        return mean_interval(np.abs(self.found), seed)
+
+    def only(self, keep: Callable[[Contrast], bool]) -> Moves:
+        """Some of the contrasts."""
+        mask = np.array([keep(each) for each in self.contrasts])
+        return Moves(tuple(each for each in self.contrasts if keep(each)), self.values[mask])
+
+
+def _sizes(samples: list[Array], seed: int) -> Estimate:
+    def size(*columns: Array, axis: int = -1) -> Any:
+        return np.mean([np.abs(column.mean(axis=axis)) for column in columns], axis=0)
+
+    return bootstrap(tuple(samples), size, seed, paired=False)
+
+
+# -- skills --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Skills:
+    """Questions with one right answer, encoded once.
+
+    Attributes
+    ----------
+    exam : Exam
+    parts : tuple of str
+        For each question, its part of `SKILLS`.
+    """
+
+    exam: Exam
+    parts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, graph: Graph, scenes: Sequence[Scene], planted: Planted, share: int = 1) -> Skills:
+        """Encode one in `share` of the questions that the pictures answer, in turn, with one graph for all."""
+        found: list[Item] = []
+        for number, scene in enumerate(scenes):
+            some = [item for item in asked([scene], planted=planted) if skill_of(item[1]) is not None]
+            found += some[number % share :: share]
+        return cls(Exam.of(graph, found), tuple(str(skill_of(question)) for _, question in found))
+
+    def __call__(self, graph: Graph, steer: Steer | None = None) -> Scores:
+        """Put the questions to a graph."""
+        return Scores(self, self.exam(graph, steer).right.double().numpy())
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Which questions were answered rightly.
+
+    Attributes
+    ----------
+    skills : Skills
+    right : array [question]
+    """
+
+    skills: Skills
+    right: Array
+
+    def mean(self) -> float:
+        """Mean share of right answers over the parts."""
+        return float(np.mean(list(self.by_part().values())))
+
+    def by_part(self) -> dict[str, float]:
+        """Share of right answers in each part, every picture counted once."""
+        return {part: float(self._by_picture(part).mean()) for part in SKILLS}
+
+    def interval(self, part: str, seed: int) -> Estimate:
+        """Share of right answers in a part, resampling pictures."""
+        return mean_interval(self._by_picture(part), seed)
+
+    def n(self, part: str) -> int:
+        """Number of questions."""
+        return self.skills.parts.count(part)
+
+    def _by_picture(self, part: str) -> Array:
+        found: dict[int, list[float]] = {}
+        for (scene, _), each, value in zip(self.skills.exam.items, self.skills.parts, self.right, strict=True):
+            if each == part:
+                found.setdefault(id(scene), []).append(float(value))
+        return np.array([np.mean(values) for values in found.values()])

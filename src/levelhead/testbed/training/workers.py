@@ -1,0 +1,81 @@
+"""Several processes, one thread each, that add up their gradients: faster on few cores than threads that wait."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Alone:
+    """One process does everything."""
+
+    rank, count = 0, 1
+
+    def total(self, flat: Tensor) -> None:
+        """Add up a vector over all processes, in place."""
+
+
+class Team(Alone):
+    """One of several processes."""
+
+    def __init__(self, rank: int, count: int, meeting: str) -> None:
+        import torch.distributed as dist
+
+        self.rank, self.count = rank, count
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=count)
+
+    def total(self, flat: Tensor) -> None:
+        """Add up a vector over all processes, in place."""
+        import torch.distributed as dist
+
+        dist.all_reduce(flat)
+
+
+def run(work: Callable[..., None], count: int, *arguments: Any) -> None:
+    """Call ``work(team, *arguments)`` in so many processes.
+
+    Parameters
+    ----------
+    work : callable
+        A function at the top of a module.
+    count : int
+        With 1 it runs right here, with the threads that torch was given.
+    *arguments
+        Can be pickled.
+    """
+    if count == 1:
+        work(Alone(), *arguments)
+        return
+    import torch.multiprocessing as mp
+
+    # Read by the new processes as they load torch.
+    patient = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    before = {name: os.environ.get(name) for name in patient}
+    os.environ.update(patient)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            meeting = str(Path(folder) / "meeting")
+            mp.start_processes(_begin, (work, count, meeting, arguments), nprocs=count, start_method="spawn")
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _begin(rank: int, work: Callable[..., None], count: int, meeting: str, arguments: tuple[Any, ...]) -> None:
+    import torch.distributed as dist
+
+    torch.set_num_threads(1)
+    try:
+        work(Team(rank, count, meeting), *arguments)
+    finally:
+        dist.destroy_process_group()
