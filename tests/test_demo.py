@@ -46,3 +46,20 @@ def test_wrong_options_are_said_in_one_line(tmp_path: Path):
 
 def test_version():
     assert command("--version").output.strip() == f"levelhead {lh.__version__}"
+
+
+# -- words -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ([1, 2, 3], "from layer 1 on"),
+        ([1, 2], "at layers 1 to 2"),
+        ([2], "at layer 2"),
+        ([0, 3], "at 2 layers"),
+        ([], "at no layers"),
+    ],
+)
+def test_titles_claim_no_more_layers_than_there_are(layers: list[int], words: str):
+    assert spell(layers, 4) == words

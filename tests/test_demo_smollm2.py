@@ -331,20 +331,6 @@ def test_layer_picture_shows_the_sweeps_scores_and_the_directions(sweep: Any):
         lh.plots.layer_curve(sweep, component="mlp_out")
 
 
-@pytest.mark.parametrize(
-    ("layers", "words"),
-    [
-        ([1, 2, 3], "from layer 1 on"),
-        ([1, 2], "at layers 1 to 2"),
-        ([2], "at layer 2"),
-        ([0, 3], "at 2 layers"),
-        ([], "at no layers"),
-    ],
-)
-def test_titles_claim_no_more_layers_than_there_are(layers: list[int], words: str):
-    assert pictures._spell(layers, 4) == words
-
-
 def test_head_map_writes_the_score_into_the_planted_head(sweep: Any):
     ax = lh.plots.head_map(sweep, top=1, title="one head")
     (text,) = ax.texts

@@ -1,4 +1,4 @@
-"""The README's examples run as they are written, on the real model."""
+"""The README's examples run as they are written: the first on the testbed, the others on the real model."""
 
 from __future__ import annotations
 
@@ -15,21 +15,37 @@ BLOCKS = re.findall(r"### (.+?)\n\n```python\n(.*?)```", README.read_text(encodi
 
 
 def test_there_is_an_example_for_each_graph() -> None:
-    assert [title for title, _ in BLOCKS] == ["Plain transformers", "TransformerLens", "nnsight"]
+    assert [title for title, _ in BLOCKS] == ["The testbed", "Plain transformers", "TransformerLens", "nnsight"]
 
 
-@pytest.mark.real
-@pytest.mark.parametrize(("title", "code"), BLOCKS, ids=[title.replace(" ", "-") for title, _ in BLOCKS])
-def test_the_example_runs(title: str, code: str, tmp_path: Path) -> None:
-    example = tmp_path / "example.py"
+def run(code: str, folder: Path) -> str:
+    example = folder / "example.py"
     example.write_text(code, encoding="utf-8")
     env = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, example.name], cwd=tmp_path, capture_output=True, text=True, timeout=400, env=env
+        [sys.executable, example.name], cwd=folder, capture_output=True, text=True, timeout=400, env=env
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    odds = [float(value) for value in re.findall(r"log P\(she\)/P\(he\) = ([+-][\d.]+)", done.stdout)]
-    assert odds, done.stdout
+    return done.stdout
+
+
+def test_the_example_of_the_testbed_runs(tmp_path: Path) -> None:
+    said = run(BLOCKS[0][1], tmp_path)
+    chances = [
+        {name: float(value) for name, value in re.findall(r"'(\w+)': ([\d.]+)", line)}
+        for line in said.splitlines()[-4:]
+    ]
+    planted, before, _, after = (each["man"] - each["woman"] for each in chances)
+    assert abs(before - planted) < 0.1, said
+    assert abs(after) < 0.5 * before, said
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("title", "code"), BLOCKS[1:], ids=[title.replace(" ", "-") for title, _ in BLOCKS[1:]])
+def test_the_example_runs(title: str, code: str, tmp_path: Path) -> None:
+    said = run(code, tmp_path)
+    odds = [float(value) for value in re.findall(r"log P\(she\)/P\(he\) = ([+-][\d.]+)", said)]
+    assert odds, said
     if title == "Plain transformers":
         # Nurse and carpenter at strengths 0, 0.5 and 1: the distance between them shrinks.
         gaps = [nurse - carpenter for nurse, carpenter in zip(odds[::2], odds[1::2], strict=True)]

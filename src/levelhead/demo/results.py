@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+DPI = 150
+"""Dots an inch of every picture."""
+
+
 def write(out: Path, record: Mapping[str, Any], **tables: pd.DataFrame) -> Path:
     """Write ``summary.json``, and each table as CSV under its name, into the folder of the results.
 
@@ -39,7 +43,7 @@ def save(out: Path, **pictures: Axes | Figure) -> list[Path]:
         for name, drawn in pictures.items():
             figure: Any = getattr(drawn, "figure", drawn)
             path = out / f"{name}.png"
-            figure.savefig(path, dpi=150)
+            figure.savefig(path, dpi=DPI)
             paths.append(path)
     return paths
 
@@ -54,3 +58,12 @@ def writing(out: Path) -> Iterator[None]:
         raise FileError(
             f"cannot write results into '{out}': {error.strerror or error}; choose another folder with --out"
         ) from error
+
+
+def spell(layers: list[int], count: int) -> str:
+    """Layers in words: ``from layer 1 on``, ``at layers 23 to 28``, ``at 4 layers``."""
+    if not layers or layers != list(range(layers[0], layers[-1] + 1)):
+        return f"at {len(layers) or 'no'} layers"
+    if len(layers) == 1:
+        return f"at layer {layers[0]}"
+    return f"from layer {layers[0]} on" if layers[-1] == count - 1 else f"at layers {layers[0]} to {layers[-1]}"

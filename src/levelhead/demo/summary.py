@@ -69,3 +69,9 @@ def two_lines(estimate: Estimate) -> str:
 def percent(estimate: Estimate) -> str:
     """A share with its interval, in percent."""
     return f"{100 * estimate.value:.0f} % [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+
+
+def short(estimate: Estimate) -> str:
+    """A signed number with its interval, without the zero in front of the point."""
+    value, low, high = (f"{x:+.2f}".replace("0.", ".", 1) for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"

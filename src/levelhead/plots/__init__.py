@@ -6,8 +6,8 @@ are Okabe and Ito's, which color-blind people can tell apart; nothing is told by
 
 from __future__ import annotations
 
-from levelhead.plots.leans import lean_chart, pronoun_gap
+from levelhead.plots.leans import budget_chart, lean_chart, pronoun_gap
 from levelhead.plots.looks import new_axes
 from levelhead.plots.probes import attribute_curves, head_map, layer_curve
 
-__all__ = ["attribute_curves", "head_map", "layer_curve", "lean_chart", "new_axes", "pronoun_gap"]
+__all__ = ["attribute_curves", "budget_chart", "head_map", "layer_curve", "lean_chart", "new_axes", "pronoun_gap"]

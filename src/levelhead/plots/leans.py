@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from levelhead.plots.looks import BLUE, GRAY, INK, ORANGE, new_axes, plain
+from levelhead.plots.looks import BLUE, GRAY, INK, LINES, ORANGE, new_axes, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,6 +60,60 @@ def lean_chart(
     for x, name, color in zip(first["before"], sides, (BLUE, ORANGE), strict=True):
         ax.text(x, -0.52, name, color=color, ha="center", va="bottom", fontsize=10)
     ax.set_xlabel(f"{unit}\nopen: as the model is; full: steered; bars: what was planted")
+    ax.set_title(title, loc="left")
+    plain(ax)
+    return ax
+
+
+def budget_chart(
+    points: Mapping[str, Sequence[tuple[float, float]]],
+    budget: float,
+    chosen: tuple[float, float],
+    before: float,
+    ax: Axes | None = None,
+    *,
+    title: str = "",
+) -> Axes:
+    """What every edit of a search left of a gap, against what it cost; and which one was chosen within a budget.
+
+    Parameters
+    ----------
+    points : mapping of str to sequence of (float, float)
+        For each kind of edit, the gap that is left and the share of right answers that is lost.
+    budget : float
+        Largest loss that was allowed.
+    chosen : (float, float)
+        The chosen edit.
+    before : float
+        The gap without any edit.
+    ax : matplotlib Axes, optional
+    title : str
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    ax = new_axes(8.0, 4.8) if ax is None else ax
+    top = 1.15 * max(loss for row in points.values() for _, loss in row)
+    ax.axhspan(
+        min(-0.02 * top, *(loss for row in points.values() for _, loss in row)),
+        budget,
+        color=GRAY,
+        alpha=0.18,
+        linewidth=0,
+        zorder=0,
+    )
+    ax.axvline(before, color=INK, linewidth=0.9, linestyle=":", zorder=1)
+    ax.annotate("as the model is", (before, top), xytext=(-4, -2), textcoords="offset points", ha="right", va="top")
+    for (name, row), color, marker in zip(points.items(), LINES, "osD^vP", strict=False):
+        gaps, losses = zip(*row, strict=True)
+        ax.plot(gaps, losses, marker, color=color, markersize=6.5, alpha=0.8, label=name, zorder=3)
+    ax.plot(*chosen, "o", markersize=14, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.5, zorder=4)
+    ax.annotate("chosen", chosen, xytext=(0, 10), textcoords="offset points", ha="center", va="bottom", zorder=5)
+    ax.set_xlim(left=0)
+    ax.set_xlabel("gap that is left: mean over settings")
+    ax.set_ylabel("largest loss of right answers\n(shaded: within the budget)")
+    ax.legend(frameon=False, fontsize=9.5)
     ax.set_title(title, loc="left")
     plain(ax)
     return ax

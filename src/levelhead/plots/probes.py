@@ -173,7 +173,7 @@ def attribute_curves(sweeps: Mapping[str, ProbeSweep], ax: Axes | None = None, *
             low, high = line["shuffle_low"], line["shuffle_high"]
             ax.fill_between(x, low, high, color=GRAY, alpha=0.35, linewidth=0, zorder=1)
             ax.axhline(0.5, color=INK, linewidth=0.9, linestyle=":", zorder=1)
-            where = {"xytext": (4, -4), "textcoords": "offset points", "va": "top"}
+            where: dict[str, Any] = {"xytext": (4, -4), "textcoords": "offset points", "va": "top"}
             text = f"shuffled labels ({100 * sweep.confidence:g} % of draws)"
             ax.annotate(text, (0, float(low.min())), fontsize=9, color=INK, **where)
         ax.fill_between(x, line["auc_low"], line["auc_high"], color=color, alpha=0.15, linewidth=0, zorder=2)
@@ -213,9 +213,9 @@ def _name_places(ax: Axes, places: list[str]) -> None:
     ax.set_xlim(-0.4, len(sites) - 0.6)
     towers = {tower: [i for i, site in enumerate(sites) if site.tower == tower] for tower in TOWERS}
     if not towers["vision"]:
-        ax.set_xlabel("layer")
+        ax.set_xlabel("layer of the language model")
         return
     for tower, name in (("vision", "layer of the picture's tower"), ("language", "layer of the language model")):
         if towers[tower]:
             middle = sum(towers[tower]) / len(towers[tower])
-            ax.text(middle, -0.13, name, transform=ax.get_xaxis_transform(), ha="center", va="top")
+            ax.text(middle, -0.1, name, transform=ax.get_xaxis_transform(), ha="center", va="top")

@@ -151,8 +151,8 @@ def _table(title: str, frame: pd.DataFrame, columns: tuple[str, ...]) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(column, justify="left" if frame[column].dtype.kind not in "if" else "right", no_wrap=True)
-    for row in frame[list(columns)].to_dict("records"):
-        table.add_row(*(_cell(value) for value in row.values()))
+    for row in frame[list(columns)].itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
     return table
 
 

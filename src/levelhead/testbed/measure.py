@@ -5,6 +5,7 @@ Everything is measured on people whom training never showed (`Scene.held_out`), 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,11 @@ from levelhead.metrics.statistics import mean_interval
 from levelhead.steer import Steer
 from levelhead.testbed.captions import PROMPT, mentions, parse
 from levelhead.testbed.exam import Exam, Item, asked
-from levelhead.testbed.model import prompt
+from levelhead.testbed.language import join
+from levelhead.testbed.model import IDS, WORDS, prompt
 from levelhead.testbed.planted import Planted
 from levelhead.testbed.scene import Scene, sample
-from levelhead.testbed.world import CONCEPTS, PERSON, PROTECTED, ROLES, SETTINGS
+from levelhead.testbed.world import CONCEPTS, PERSON, PROTECTED, ROLES, SCENE, SETTINGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,8 +72,8 @@ class Findings:
         for row in [*self.rates.to_dict("records"), *self.captions.dropna().to_dict("records")]:
             if abs(row["found"] - row["planted"]) > TOLERANCE:
                 found.append(f"{row['what']}: {row['found']:.3f} where {row['planted']:.2f} was planted")
-        for row in self.captions[self.captions["planted"].isna()].to_dict("records"):
-            if row["found"] < GRAMMATICAL:
+        for row in self.captions.to_dict("records"):
+            if math.isnan(row["planted"]) and row["found"] < GRAMMATICAL:
                 found.append(f"captions, {row['what']}: {row['found']:.3f}, promised {GRAMMATICAL}")
         for row in self.swaps.to_dict("records"):
             if abs(row["found"] - row["planted"]) > TOLERANCE:
@@ -197,7 +199,7 @@ def _swaps(graph: Graph, planted: Planted, steer: Steer | None, seed: int, pictu
 
     rows: list[pd.DataFrame] = []
     count = 0
-    for attribute, other in (("lean", {}), ("wall", {}), ("ball_color", {})):
+    for attribute in ("", "wall", "ball_color"):  # the first: the one that the answer leans on
         first: list[Item] = []
         second: list[Item] = []
         names: list[str] = []
@@ -209,11 +211,11 @@ def _swaps(graph: Graph, planted: Planted, steer: Steer | None, seed: int, pictu
             kind = "job" if theme in SETTINGS else "concept"
             for scene in sample(max(4, pictures // 8), seed=[seed, number], roles=[theme.name], held_out=True):
                 base = scene.counterfactual(**{lean.attribute: high})
-                change = {lean.attribute: low} if attribute == "lean" else {attribute: _another(base, attribute)}
-                swapped = base.counterfactual(**change, **other)
+                change = {attribute: _another(base, attribute)} if attribute else {lean.attribute: low}
+                swapped = base.counterfactual(**change)
                 first.append(asked([base], kind, planted=planted)[0])
                 second.append(asked([swapped], kind, planted=planted)[0])
-                names.append(f"{theme.name}: {lean.attribute if attribute == 'lean' else attribute} swapped")
+                names.append(f"{theme.name}: {attribute or lean.attribute} swapped")
         exam = Exam.of(graph, first + second)
         answers = exam(graph, steer)
         n = len(first)
@@ -231,8 +233,6 @@ def _swaps(graph: Graph, planted: Planted, steer: Steer | None, seed: int, pictu
 
 
 def _another(scene: Scene, attribute: str) -> str:
-    from levelhead.testbed.world import SCENE
-
     values = SCENE[attribute]
     return values[(values.index(getattr(scene, attribute)) + 1 + scene.seed % (len(values) - 1)) % len(values)]
 
@@ -259,9 +259,6 @@ def describe(
     -------
     list of (Scene, str)
     """
-    from levelhead.testbed.language import join
-    from levelhead.testbed.model import IDS, WORDS
-
     found: list[tuple[Scene, str]] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -9,7 +9,7 @@ from typing import Any
 
 from levelhead.errors import InputError
 from levelhead.testbed.scene import Person
-from levelhead.testbed.world import CONCEPTS, ROLES, SETTINGS, TRAITS
+from levelhead.testbed.world import CONCEPTS, PERSON, ROLES, SETTINGS, TRAITS
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,23 @@ class Lean:
         Of the person, such as ``"skin"``.
     odds : mapping of str to float
         Probability of the first answer, for each value of the attribute.
+
+    Raises
+    ------
+    InputError
+        If a person has no such attribute, or a value of it has no odds.
     """
 
     attribute: str
     odds: Mapping[str, float]
 
     def __post_init__(self) -> None:
+        if self.attribute not in PERSON:
+            raise InputError(f"answers lean on {', '.join(PERSON)}; found '{self.attribute}'")
+        if set(self.odds) != set(PERSON[self.attribute]):
+            raise InputError(
+                f"a lean on {self.attribute} needs odds for {', '.join(PERSON[self.attribute])}; found {', '.join(self.odds)}"
+            )
         object.__setattr__(self, "odds", MappingProxyType(dict(self.odds)))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -321,7 +321,7 @@ def sample(
     scenes: list[Scene] = []
     tries = 0
     while len(scenes) < n:
-        scene = _draw(rng, people, fixed["role"] if "role" in fixed else roles[rng.integers(len(roles))], fixed)
+        scene = _draw(rng, people, fixed.get("role") or roles[int(rng.integers(len(roles)))], fixed)
         if held_out is None or scene.held_out == held_out:
             scenes.append(scene)
         tries += 1

@@ -7,6 +7,7 @@ from typing import Any
 
 from levelhead import plots
 from levelhead.demo import results
+from levelhead.demo.results import spell
 from levelhead.demo.smollm2.findings import Report
 from levelhead.demo.smollm2.sentences import occupations
 
@@ -48,21 +49,12 @@ def _layers_title(report: Report) -> str:
     # The direction reads as the probe does where its score lies inside of the probe's interval.
     agree = (frame["auc_along"].to_numpy() >= probe["auc_low"].to_numpy()).tolist()
     reads, agrees = (
-        _spell([n for n, does in zip(layers, said, strict=True) if does], len(layers)) for said in (read, agree)
+        spell([n for n, does in zip(layers, said, strict=True) if does], len(layers)) for said in (read, agree)
     )
     return (
         f"Whether a named person is perceived as a woman or a man can be read\n{reads}; the steer's direction matches "
         f"the probe {agrees}"
     )
-
-
-def _spell(layers: list[int], count: int) -> str:
-    """Layers in words: ``from layer 1 on``, ``at layers 23 to 28``, ``at 4 layers``."""
-    if not layers or layers != list(range(layers[0], layers[-1] + 1)):
-        return f"at {len(layers) or 'no'} layers"
-    if len(layers) == 1:
-        return f"at layer {layers[0]}"
-    return f"from layer {layers[0]} on" if layers[-1] == count - 1 else f"at layers {layers[0]} to {layers[-1]}"
 
 
 def _heads_title(report: Report) -> str:

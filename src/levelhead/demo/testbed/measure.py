@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from levelhead.demo.intervals import Array, Estimate, bootstrap, mean_interval
@@ -108,7 +109,7 @@ class Moves:
         """What the answers lean in: settings, themes or traits, each once."""
         return list(dict.fromkeys(each.name for each in self.contrasts))
 
-    def where(self, name: str) -> Array:
+    def where(self, name: str) -> NDArray[np.bool_]:
         """Mask of the contrasts of one setting, theme or trait."""
         return np.array([each.name == name for each in self.contrasts])
 
@@ -138,7 +139,13 @@ class Moves:
 
     def gap_interval(self, seed: int) -> Estimate:
         """The mean size of a setting's gap, resampling counterfactual sets within settings."""
-        return _sizes([self.found[self.where(name)] for name in self.names], seed)
+        samples = tuple(self.found[self.where(name)] for name in self.names)
+        return bootstrap(samples, _mean_size, seed, paired=False)
+
+    def signed_interval(self, seed: int) -> Estimate:
+        """The mean of the settings' gaps with their signs, resampling counterfactual sets within settings."""
+        samples = tuple(self.found[self.where(name)] for name in self.names)
+        return bootstrap(samples, _mean_of_means, seed, paired=False)
 
     def one(self, name: str, seed: int) -> Estimate:
         """The signed gap in one setting, theme or trait."""
@@ -154,11 +161,12 @@ class Moves:
         return Moves(tuple(each for each in self.contrasts if keep(each)), self.values[mask])
 
 
-def _sizes(samples: list[Array], seed: int) -> Estimate:
-    def size(*columns: Array, axis: int = -1) -> Any:
-        return np.mean([np.abs(column.mean(axis=axis)) for column in columns], axis=0)
+def _mean_of_means(*columns: Array, axis: int = -1) -> Any:
+    return np.mean([column.mean(axis=axis) for column in columns], axis=0)
 
-    return bootstrap(tuple(samples), size, seed, paired=False)
+
+def _mean_size(*columns: Array, axis: int = -1) -> Any:
+    return np.mean([np.abs(column.mean(axis=axis)) for column in columns], axis=0)
 
 
 # -- skills --------------------------------------------------------------------------------------------

@@ -90,4 +90,6 @@ class Recipe:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Recipe:
         """From what `record` gave."""
-        return cls(**{**record, "planted": Planted.from_record(record["planted"])})
+        plain = dict(record)
+        planted = Planted.from_record(plain.pop("planted"))
+        return cls(planted=planted, **plain)

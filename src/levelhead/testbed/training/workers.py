@@ -53,7 +53,7 @@ def run(work: Callable[..., None], count: int, *arguments: Any) -> None:
     if count == 1:
         work(Alone(), *arguments)
         return
-    import torch.multiprocessing as mp
+    from torch.multiprocessing.spawn import start_processes
 
     # Read by the new processes as they load torch.
     patient = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -62,7 +62,7 @@ def run(work: Callable[..., None], count: int, *arguments: Any) -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             meeting = str(Path(folder) / "meeting")
-            mp.start_processes(_begin, (work, count, meeting, arguments), nprocs=count, start_method="spawn")
+            start_processes(_begin, (work, count, meeting, arguments), nprocs=count, start_method="spawn")
     finally:
         for name, value in before.items():
             if value is None:

@@ -1,0 +1,232 @@
+"""The findings on the testbed, printed: what was asked, the number with its interval, and what it stands beside."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from levelhead.demo import summary
+from levelhead.demo.intervals import Array
+from levelhead.demo.results import spell
+from levelhead.demo.summary import Section, percent, short, table, two_lines
+from levelhead.demo.testbed.contrasts import LEVEL, Contrast
+from levelhead.demo.testbed.findings import Report
+from levelhead.demo.testbed.measure import SKILLS, Moves
+from levelhead.demo.testbed.pictures import NAMES
+from levelhead.demo.testbed.variants import BUDGET, PLACES
+from levelhead.testbed.world import SETTINGS
+
+LIMITS = (
+    "Drawings, one small model, stereotypes that were planted: this shows what the methods do where the truth is known, and "
+    "says nothing about photographs or about other models.",
+    "Perceived gender has two values here, because a drawing must draw something; people are more than that.",
+    "Steering changes what is said about people. What the model sees of them stays in it: the probe reads it, see 3.",
+)
+
+
+def show(report: Report, console: Console) -> None:
+    """Print a report."""
+    found = [section(report) for section in (planted, probes, alignment, choice, effect, knob, rest, swaps)]
+    found.append(summary.graphs(report.graphs, "the same held-out pictures"))
+    summary.show(found, report.reloaded, report.options.out, LIMITS, console)
+
+
+def planted(report: Report) -> Section:
+    """Whether the stereotype that was planted is there, and what is left of it."""
+    before, after, seed = report.before.jobs, report.after.jobs, report.options.seed
+    rows = table("", "planted", "as it is", "gap", "steered", "gap")
+    first = {theme.name: theme.first for theme in SETTINGS}
+    for name in before.names:
+        one, two = before.sides(name), after.sides(name)
+        rows.add_row(
+            f"{first[name]} ({name})",
+            _pair(one[:, 1]),
+            _pair(one[:, 0]),
+            two_lines(before.one(name, seed)),
+            _pair(two[:, 0]),
+            two_lines(after.one(name, seed)),
+            end_section=True,
+        )
+    n = len(before.contrasts) // len(before.names)
+    text = (
+        f"“What is the job of the person?”, of people whom training never showed and whose clothes do not tell: {n} pairs of "
+        "pictures a setting, a man and a woman, all else pixel-identical. Probability of the occupation named, for the man "
+        f"and for the woman; gap: their difference, with 95 % intervals over pairs. The {LEVEL} is level in truth. Steered: as "
+        "chosen in 4."
+    )
+    return "Is the planted stereotype found, and what is left of it?", text, rows
+
+
+def probes(report: Report) -> Section:
+    """Where probes read gender, skin tone and age."""
+    rows = table("", "site", "ROC AUC", "shuffled\nlabels", "control\ntask")
+    for tokens, sweeps in (("picture", report.where.picture), ("end", report.where.end)):
+        for name, sweep in sweeps.items():
+            frame = sweep.frame().set_index("site")
+            layers = [site for site in sweep.sites_ if site.head is None]
+            shown = [sweep.best(1, "resid_post")[0], layers[-1]]
+            shown += sweep.best(1, "z") if any(site.head is not None for site in sweep.sites_) else []
+            for site in dict.fromkeys(shown):
+                row = frame.loc[str(site)]
+                rows.add_row(
+                    f"{NAMES[name]}, {tokens}",
+                    str(site),
+                    f"{row['auc']:.2f} [{row['auc_low']:.2f}, {row['auc_high']:.2f}]",
+                    f"≤ {row['shuffle_high']:.2f}",
+                    f"{row['control_task']:.2f}",
+                )
+    sweep = report.where.end["gender"]
+    frame = sweep.frame()
+    heads = frame[frame["head"].notna()]
+    above = int((heads["auc"] > sweep.threshold_).sum())
+    text = (
+        f"Probes on {sweep.acts_.n} pictures in {sweep.n_groups_} counterfactual sets (gender, light or dark skin, young or old), "
+        f"{sweep.cv} folds by set; at the picture's tokens and at the end of the job question; the best layer and the last. "
+        f"{above} of {len(heads)} heads beat what the best of all sites reaches with shuffled labels ({sweep.threshold_:.2f})."
+    )
+    return "Where are perceived gender, skin tone and age encoded?", text, rows
+
+
+def alignment(report: Report) -> Section:
+    """Whether the directions are the probe's, and whether gender can still be read."""
+    frame = report.alignment.frame().set_index("site")
+    rows = table("site", "cosine\nto probe", "random", "AUC", "direction\nalone", "random", "direction\nremoved")
+    written = {str(site) for site in report.steer.sites}
+    for site, row in frame.iterrows():
+        rows.add_row(
+            f"{site}{' ◀' if site in written else ''}",
+            f"{row['cosine']:+.2f}",
+            f"≤ {max(row['null_isotropic'], row['null_covariance']):.2f}",
+            f"{row['auc']:.2f}",
+            f"{row['auc_along']:.2f}",
+            f"≤ {row['random_along']:.2f}",
+            f"{row['auc_after']:.2f} [{row['auc_after_low']:.2f}, {row['auc_after_high']:.2f}]",
+            style="bold" if site in written else None,
+        )
+    before, after = report.probe_after()
+    site = str(report.site)
+    several = int(frame.loc[site, "k"])
+    text = (
+        f"Mean differences (woman − man; dimension {several}) against the probes for gender at the same tokens, on other pictures. "
+        f"At {site}: {frame.loc[site, 'verdict']}. A probe refitted on the steered model, at the question's end after the last "
+        f"layer, reads gender with {after:.2f} where it read it with {before:.2f}: not said is not the same as not encoded."
+    )
+    return "Are the steering directions the probe's, or noise?", text, rows
+
+
+def choice(report: Report) -> Section:
+    """The choice of where to steer."""
+    base, chosen = report.trials[0], report.chosen
+    rows = table("edit", "layers", "gap left", *(part.replace(" ", "\n") for part in SKILLS))
+    depth = max(max(trial.layers) for trial in report.trials[1:]) + 1
+    shown: list[int] = []
+    for place in PLACES:
+        own = [i for i, trial in enumerate(report.trials) if trial.place == place]
+        cheap = [i for i in own if report.trials[i].loss <= BUDGET]
+        shown += sorted(
+            {min(own, key=lambda i: report.trials[i].gap), *sorted(cheap, key=lambda i: report.trials[i].gap)[:2]}
+        )
+    for number in shown:
+        trial = report.trials[number]
+        rows.add_row(
+            f"{trial.place}{' ◀' if trial == chosen else ''}",
+            "–".join(str(layer) for layer in dict.fromkeys((trial.layers[0], trial.layers[-1]))),
+            f"{trial.gap:.2f}",
+            *(f"{100 * (base.right[part] - trial.right[part]):.1f}" for part in SKILLS),
+            style="bold" if trial == chosen else None,
+        )
+    text = (
+        f"{len(report.trials) - 1} edits on validation pictures, where the gap is {base.gap:.2f} without; of each kind the smallest "
+        "gap and the best within the budget. Losses of right answers are in points. Chosen is the smallest gap that costs no part "
+        f"more than {100 * BUDGET:.0f} points: {PLACES[chosen.place]}, {spell(list(chosen.layers), depth)}. "
+        + "; ".join(f"“{place}” means {name}" for place, name in PLACES.items())
+        + "."
+    )
+    return "Where to steer?", text, rows
+
+
+def effect(report: Report) -> Section:
+    """The gap before and after, and its price, beside random directions."""
+    found, drawn = report.estimates, report.controls
+    before, after = found["before"], found["after"]
+    rows = table("", "as it is", "steered", f"{len(drawn)} random\ndirections")
+
+    def span(values: list[float], sign: str = "") -> str:
+        return f"{min(values):{sign}.2f} to {max(values):{sign}.2f}"
+
+    gaps = [f"{e['gap'].value:.2f} [{e['gap'].low:.2f}, {e['gap'].high:.2f}]" for e in (before, after)]
+    rows.add_row("gap, mean size", *gaps, span([jobs.gap() for jobs, _ in drawn]))
+    signed = [str(each["signed_gap"]) for each in (before, after)]
+    rows.add_row("gap, signed", *signed, span([float(jobs.found.mean()) for jobs, _ in drawn], "+"))
+    jobs = (report.before.jobs, report.after.jobs)
+    rows.add_row("off level", *(f"{m.off_level():.2f}" for m in jobs), span([m.off_level() for m, _ in drawn]))
+    rows.add_row("names either", *(f"{m.answered():.2f}" for m in jobs), span([m.answered() for m, _ in drawn]))
+    for part in SKILLS:
+        several = [100 * scores.by_part()[part] for _, scores in drawn]
+        rows.add_row(
+            part, "", percent(before[part]), percent(after[part]), f"{min(several):.0f} to {max(several):.0f} %"
+        )
+    n = ", ".join(f"{part}: {report.before.scores.n(part)} questions ({what})" for part, what in SKILLS.items())
+    text = (
+        f"Held-out people. Gap: see 1; over the eight settings, n = {before['gap'].n} pairs; planted are "
+        f"{report.before.jobs.gap_planted():.2f}. Off level: how far the mean over man and woman lies from the planted one. Names "
+        f"either: probability of one of the two occupations. Below, right answers: {n}. In brackets 95 % intervals over pairs, below over pictures. Random directions: the same "
+        "edit along such directions, on the same pairs and on a part of the questions."
+    )
+    return "Does steering close the gap, and what does it cost?", text, rows
+
+
+def knob(report: Report) -> Section:
+    """The same at several strengths."""
+    rows = table("strength", "gap", "off level", *SKILLS)
+    for each in report.doses:
+        parts = each.scores.by_part()
+        rows.add_row(
+            f"{each.strength:g}",
+            f"{each.jobs.gap():.2f}",
+            f"{each.jobs.off_level():.2f}",
+            *(f"{100 * parts[part]:.1f} %" for part in SKILLS),
+        )
+    before, after = report.estimates["before"], report.estimates["after"]
+    text = (
+        "Asked outright whether the person is a man or a woman, the model should still say what it sees: it is right in "
+        f"{percent(before['gender'])} as it is, and in {percent(after['gender'])} at strength 1."
+    )
+    return "One knob: what is kept at lower strength?", text, rows
+
+
+def rest(report: Report) -> Section:
+    """The same stereotype asked otherwise, and other stereotypes."""
+    rows = table("asked", "swapped", "planted", "as it is", "steered")
+
+    def add(name: str, before: Moves, after: Moves) -> None:
+        estimates = [short(moves.signed_interval(report.options.seed)) for moves in (before, after)]
+        rows.add_row(name, before.contrasts[0].attribute, f"{before.planted.mean():+.2f}", *estimates)
+
+    names = {"job_choice": "doctor or nurse?", "who": "who is the doctor?"}
+    asked = [each for each in report.rest["before"].contrasts if each.attribute != "wall"]
+    for kind, name in dict.fromkeys((each.kind, "" if each.kind in names else each.name) for each in asked):
+
+        def some(each: Contrast, kind: str = kind, name: str = name) -> bool:
+            return each.kind == kind and each.attribute != "wall" and (not name or each.name == name)
+
+        add(name or names[kind], *(report.rest[state].only(some) for state in ("before", "after")))
+    text = (
+        "The directions were fitted on one question. Here: the same stereotype asked for in other words, and what leans on gender or "
+        "on another attribute. The mean change of the first answer's probability when that attribute alone is swapped."
+    )
+    return "What else moves?", text, rows
+
+
+def swaps(report: Report) -> Section:
+    """Whether answers depend on the person and on nothing else."""
+    rows = table("only this is swapped", "as it is", "steered", "n")
+    before, after = report.swapped("before"), report.swapped("after")
+    for name, what in (("gender", "man for woman"), ("wall", "the color of the wall")):
+        pair = before[name], after[name]
+        rows.add_row(what, *(f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in pair), str(pair[0].n))
+    text = "How far the probability of the job moves, up or down, on average over pairs of pictures that differ in one thing."
+    return "Does the answer depend on the person, and on nothing else?", text, rows
+
+
+def _pair(values: Array) -> str:
+    return " ".join(f"{value:.2f}".replace("0.", ".", 1) for value in values)
