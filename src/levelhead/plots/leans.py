@@ -74,18 +74,18 @@ def budget_chart(
     *,
     title: str = "",
 ) -> Axes:
-    """What every edit of a search left of a gap, against what it cost; and which one was chosen within a budget.
+    """What every edit of a search left of a bias, against what it cost; and which one was chosen within a budget.
 
     Parameters
     ----------
     points : mapping of str to sequence of (float, float)
-        For each kind of edit, the gap that is left and the share of right answers that is lost.
+        For each kind of edit, the bias that is left and the share of right answers that is lost.
     budget : float
         Largest loss that was allowed.
     chosen : (float, float)
         The chosen edit.
     before : float
-        The gap without any edit.
+        The bias without any edit.
     ax : matplotlib Axes, optional
     title : str
 
@@ -106,12 +106,11 @@ def budget_chart(
     ax.axvline(before, color=INK, linewidth=0.9, linestyle=":", zorder=1)
     ax.annotate("as the model is", (before, top), xytext=(-4, -2), textcoords="offset points", ha="right", va="top")
     for (name, row), color, marker in zip(points.items(), LINES, "osD^vP", strict=False):
-        gaps, losses = zip(*row, strict=True)
-        ax.plot(gaps, losses, marker, color=color, markersize=6.5, alpha=0.8, label=name, zorder=3)
+        ax.plot([left for left, _ in row], [loss for _, loss in row], marker, color=color, markersize=6.5, alpha=0.8, label=name, zorder=3)
     ax.plot(*chosen, "o", markersize=14, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.5, zorder=4)
     ax.annotate("chosen", chosen, xytext=(0, 10), textcoords="offset points", ha="center", va="bottom", zorder=5)
     ax.set_xlim(left=0)
-    ax.set_xlabel("gap that is left: mean over settings")
+    ax.set_xlabel("bias that is left")
     ax.set_ylabel("largest loss of right answers\n(shaded: within the budget)")
     ax.legend(frameon=False, fontsize=9.5)
     ax.set_title(title, loc="left")

@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias
 
 from levelhead.testbed.exam import Item, asked
 from levelhead.testbed.planted import Planted
-from levelhead.testbed.scene import Scene, sample
-from levelhead.testbed.world import CONCEPTS, SCENE, SETTINGS, TRAITS, Theme
+from levelhead.testbed.scene import VALUES, Scene, sample
+from levelhead.testbed.world import CONCEPTS, SETTINGS, TRAITS, Theme
 
 Split: TypeAlias = Literal["fit", "validation", "test"]
 _SEEDS: dict[Split, int] = {"fit": 1, "validation": 2, "test": 3}
@@ -48,7 +48,7 @@ class Contrast:
 
 
 def jobs(n: int, split: Split, seed: int, planted: Planted, kind: str = "job") -> list[Contrast]:
-    """Return `n` contrasts of a man and a woman in each setting, where nothing shows what they do.
+    """Return contrasts of a man and a woman in each setting, where nothing shows what they do.
 
     Parameters
     ----------
@@ -57,11 +57,15 @@ def jobs(n: int, split: Split, seed: int, planted: Planted, kind: str = "job") -
     split : {"fit", "validation", "test"}
     seed : int
     planted : Planted
-    kind : {"job", "job_choice", "who"}
-        How they are asked: outright, with two occupations to choose from in both orders, or, with a man and a woman
-        in one picture, which of them is the doctor.
+    kind : {"job", "who"}
+        What is asked: what their job is, or, with a man and a woman in one picture, which of them is the doctor.
     """
     return [each for theme in SETTINGS for each in _theme(theme, n, split, seed, planted, kind)]
+
+
+def reworded(contrasts: Sequence[Contrast], kind: str, planted: Planted) -> list[Contrast]:
+    """Return the same pairs of pictures with another question: of ``"job"`` contrasts, a choice of two occupations."""
+    return [_contrast(kind, each.name, each.sides, planted) for each in contrasts]
 
 
 def others(n: int, split: Split, seed: int, planted: Planted) -> list[Contrast]:
@@ -74,15 +78,25 @@ def others(n: int, split: Split, seed: int, planted: Planted) -> list[Contrast]:
     return found
 
 
-def elsewhere(contrasts: Sequence[Contrast], planted: Planted) -> list[Contrast]:
-    """Return, for each contrast, one in which the wall differs instead: the first person before two walls."""
+def instead(contrasts: Sequence[Contrast], attribute: str, planted: Planted) -> list[Contrast]:
+    """Return, for each contrast, one in which another attribute differs: of one of its sides, of each in turn.
+
+    Parameters
+    ----------
+    contrasts : sequence of Contrast
+        Of pictures of one person.
+    attribute : str
+        Such as ``"wall"`` or ``"glasses"``: of its other values, the scene's seed picks one.
+    planted : Planted
+    """
     found: list[Contrast] = []
-    for each in contrasts:
-        scene, walls = each.sides[0], SCENE["wall"]
-        # The seed picks one of the other five.
-        wall = walls[(walls.index(scene.wall) + 1 + scene.seed % (len(walls) - 1)) % len(walls)]
-        pair = scene, scene.counterfactual(wall=wall)
-        found.append(_contrast(each.kind, each.name, pair, planted, attribute="wall"))
+    for number, each in enumerate(contrasts):
+        scene = each.sides[number % 2]
+        values = VALUES[attribute]
+        steps = 1 + scene.seed % (len(values) - 1)
+        value = values[(values.index(scene.labels[attribute]) + steps) % len(values)]
+        pair = scene, scene.counterfactual(**{attribute: value})
+        found.append(_contrast(each.kind, each.name, pair, planted, attribute))
     return found
 
 

@@ -88,7 +88,9 @@ class Report:
         What is known of the model: recipe, versions, sha256.
     where : Where
     alignment : Alignment
-        The chosen directions against the probes of the same tokens, at every layer.
+        The mean difference at the end of the question against the probes there, at every layer.
+    written : Alignment
+        The chosen directions, where they are written.
     trials : list of Trial
         On validation pictures; the first is the model as it is.
     steer : Steer
@@ -97,6 +99,8 @@ class Report:
         Held-out pictures at several strengths; the first is 0 and the last 1.
     controls : list of (Moves, Scores)
         For each random direction, the same pictures.
+    unrelated : Moves
+        The same pairs under the same edit, fitted on people with and without glasses.
     rest : dict of str to Moves
         ``before`` and ``after``: the same stereotype asked otherwise, other stereotypes, and walls swapped.
     sheet : list of (Scene, str)
@@ -112,10 +116,12 @@ class Report:
     model: dict[str, Any]
     where: Where
     alignment: Any
+    written: Any
     trials: list[Trial]
     steer: Steer
     doses: list[Outcome]
     controls: list[tuple[Moves, Scores]]
+    unrelated: Moves
     rest: dict[str, Moves]
     sheet: list[tuple[Scene, str]] = field(default_factory=list[tuple[Scene, str]])
     graphs: list[GraphRow] = field(default_factory=list[GraphRow])
@@ -142,11 +148,6 @@ class Report:
         """The first site that the steer writes."""
         return self.steer.sites[0]
 
-    @property
-    def tokens(self) -> str:
-        """Where the chosen directions were read: the ``picture`` or the ``end``."""
-        return self.chosen.place.split(",")[0]
-
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
         """Intervals on held-out pictures: before, after, and the change on the same items."""
@@ -169,7 +170,7 @@ class Report:
         return {"gender": jobs.moved(self.options.seed), "wall": walls.moved(self.options.seed)}
 
     def probe_after(self) -> tuple[float, float]:
-        """Best ROC AUC for gender at the last layer, at the end of the question: as the model is, and steered."""
+        """ROC AUC for gender after the last layer, at the end of the question: as the model is, and steered."""
         last = max(site for site in self.where.steered.sites_)
         aucs = [
             sweep.frame().set_index("site")["auc"][str(last)]
@@ -203,6 +204,7 @@ class Report:
                 {
                     "strength": each.strength,
                     "gap": each.jobs.gap(),
+                    "lean": each.jobs.lean(self.before.jobs),
                     "answered": each.jobs.answered(),
                     "off_level": each.jobs.off_level(),
                     **each.scores.by_part(),
@@ -210,6 +212,7 @@ class Report:
                 for each in self.doses
             ],
             "random_directions": [{"gap": jobs.gap(), **scores.by_part()} for jobs, scores in self.controls],
+            "glasses_instead": self.unrelated.gap_interval(self.options.seed).record(),
             "graphs": [row.record() for row in self.graphs],
             "reloaded": self.reloaded,
             "seconds": self.seconds,
@@ -218,9 +221,10 @@ class Report:
 
     def write(self) -> Path:
         """Write ``summary.json``, ``probes.csv`` and ``alignment.csv`` into the folder of the results."""
-        return results.write(
-            self.options.out, self.record(), probes=self.where.frame(), alignment=self.alignment.frame()
-        )
+        import pandas as pd
+
+        aligned = pd.concat([self.alignment.frame(), self.written.frame().assign(written=True)])
+        return results.write(self.options.out, self.record(), probes=self.where.frame(), alignment=aligned)
 
 
 def _sides(moves: Moves) -> dict[str, dict[str, float]]:

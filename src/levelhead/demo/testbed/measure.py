@@ -125,6 +125,18 @@ class Moves:
         """The same in truth."""
         return float(np.mean([abs(self.planted[self.where(name)].mean()) for name in self.names]))
 
+    def lean(self, unsteered: Moves) -> float:
+        """Twice the mean distance of an answer from its level: in each setting, the unsteered mean over both sides.
+
+        Unsteered, this is the gap. Steered, it is small only where both sides answer alike *and* as the average person
+        was answered about before. No truth is needed for it.
+        """
+        apart: list[float] = []
+        for name in self.names:
+            level = unsteered.sides(name)[:, 0].mean()
+            apart.append(float(np.abs(self.sides(name)[:, 0] - level).mean()))
+        return 2 * float(np.mean(apart))
+
     def off_level(self) -> float:
         """How far the settings' mean over both sides lies from the planted one, on average over settings.
 
@@ -187,13 +199,14 @@ class Skills:
     parts: tuple[str, ...]
 
     @classmethod
-    def of(cls, graph: Graph, scenes: Sequence[Scene], planted: Planted, share: int = 1) -> Skills:
-        """Encode one in `share` of the questions that the pictures answer, in turn, with one graph for all."""
-        found: list[Item] = []
-        for number, scene in enumerate(scenes):
-            some = [item for item in asked([scene], planted=planted) if skill_of(item[1]) is not None]
-            found += some[number % share :: share]
-        return cls(Exam.of(graph, found), tuple(str(skill_of(question)) for _, question in found))
+    def of(cls, graph: Graph, scenes: Sequence[Scene], planted: Planted, most: int) -> Skills:
+        """Encode questions that the pictures answer, `most` of each part, spread over the pictures."""
+        every = [(str(part), item) for item in asked(scenes, planted=planted) if (part := skill_of(item[1]))]
+        found: list[tuple[str, Item]] = []
+        for part in SKILLS:
+            own = [pair for pair in every if pair[0] == part]
+            found += [own[i] for i in sorted({round(x) for x in np.linspace(0, len(own) - 1, min(most, len(own)))})]
+        return cls(Exam.of(graph, [item for _, item in found]), tuple(part for part, _ in found))
 
     def __call__(self, graph: Graph, steer: Steer | None = None) -> Scores:
         """Put the questions to a graph."""

@@ -79,20 +79,22 @@ def layers(report: Report) -> Figure:
 
 
 def choice(report: Report) -> Axes:
-    """What every edit left of the gap, and what it cost, on validation pictures."""
+    """What every edit left of the lean, and what it cost, on validation pictures."""
     base, chosen = report.trials[0], report.chosen
     points = {
-        name: [(trial.gap, trial.loss) for trial in report.trials if trial.place == place]
+        name: [(trial.lean, trial.loss) for trial in report.trials if trial.place == place and trial.loss is not None]
         for place, name in PLACES.items()
     }
-    return plots.budget_chart(
+    ax = plots.budget_chart(
         points,
         BUDGET,
-        (chosen.gap, chosen.loss),
-        base.gap,
-        title=f"{len(report.trials) - 1} edits on validation pictures: chosen is the smallest gap within the budget,\n"
+        (chosen.lean, chosen.loss or 0.0),
+        base.lean,
+        title=f"{len(report.trials) - 1} edits on validation pictures; the smallest lean within the budget:\n"
         f"{PLACES[chosen.place]}, {spell(list(chosen.layers), _depth(report))}",
     )
+    ax.set_xlabel("lean that is left (edits that leave more than half are not shown)")
+    return ax
 
 
 def gap(report: Report) -> Axes:

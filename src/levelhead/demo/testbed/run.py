@@ -16,7 +16,7 @@ from levelhead.demo.graphs import compare, wrap
 from levelhead.demo.options import MODELS, Options
 from levelhead.demo.stages import Clock
 from levelhead.demo.testbed import variants
-from levelhead.demo.testbed.contrasts import elsewhere, jobs, others
+from levelhead.demo.testbed.contrasts import instead, jobs, others, reworded
 from levelhead.demo.testbed.findings import ATTRIBUTES, Outcome, Report, Where
 from levelhead.demo.testbed.measure import Moves, Panel, Scores, Skills
 from levelhead.demo.testbed.sheet import captioned
@@ -43,8 +43,10 @@ class Counts:
         Contrasts of a man and a woman for each setting.
     rest : int
         Contrasts for everything else that leans.
-    scenes, few_scenes : int
-        Pictures asked about what they show: held-out ones, and for validation and random directions.
+    scenes : int
+        Pictures asked about what they show, and half as many of two people.
+    skills, few_skills : int
+        Questions about them in each part of `measure.SKILLS`: for the report, and for validation and random directions.
     """
 
     probe: int = 4
@@ -52,11 +54,12 @@ class Counts:
     validation: int = 5
     test: int = 12
     rest: int = 8
-    scenes: int = 40
-    few_scenes: int = 24
+    scenes: int = 80
+    skills: int = 240
+    few_skills: int = 80
 
 
-def run(options: Options, say: Callable[[str], None] = lambda stage: None, counts: Counts = Counts()) -> Report:
+def run(options: Options, say: Callable[[str], None] = lambda stage: None, counts: Counts | None = None) -> Report:
     """Do the demo's job.
 
     Parameters
@@ -64,7 +67,7 @@ def run(options: Options, say: Callable[[str], None] = lambda stage: None, count
     options : Options
     say : callable
         Told the name of each stage as it begins.
-    counts : Counts
+    counts : Counts, optional
         The usual ones take under two minutes on two cores.
 
     Returns
@@ -76,6 +79,7 @@ def run(options: Options, say: Callable[[str], None] = lambda stage: None, count
     FileError
         When the model cannot be had, or the steer cannot be written.
     """
+    counts = counts or Counts()
     clock = Clock(say)
     with clock("model"):
         folder = None if options.model in MODELS else Path(options.model)
@@ -85,24 +89,30 @@ def run(options: Options, say: Callable[[str], None] = lambda stage: None, count
         pictures = probe_scenes(counts.probe, options.seed)
         where = sweep(graph, pictures, options)
     with clock("mean differences of women and men, all else pixel-identical"):
-        fitted = variants.fit(graph, jobs(counts.fit, "fit", options.seed, bed.planted), options.verbose)
+        pairs = jobs(counts.fit, "fit", options.seed, bed.planted)
+        fitted = variants.fit(graph, pairs, options.verbose)
     with clock("where to steer, chosen on validation pictures"):
         panel = Panel.of(graph, jobs(counts.validation, "validation", options.seed, bed.planted))
-        few = Skills.of(graph, scenes(counts.few_scenes, options.seed, held_out=False), bed.planted, share=4)
+        shown = scenes(counts.scenes, options.seed, held_out=False)
+        few = Skills.of(graph, shown, bed.planted, counts.few_skills)
         trials = variants.try_all(graph, fitted, panel, few, options)
         chosen = variants.choose(trials)
         steer = variants.steer_of(chosen, fitted)
     with clock("the direction against the probes"):
+        alignment = lh.align(fitted.steers["end"], where.end["gender"])
         read = where.picture if chosen.place == "picture" else where.end
-        alignment = lh.align(fitted.steers[chosen.place], read["gender"])
+        written = lh.align(steer, read["gender"])
         where = Where(where.picture, where.end, sweep_steered(graph, pictures, steer, options))
-    test = TestSplit(graph, bed, counts, options.seed)
     with clock("before and after, on held-out people"):
+        test = TestSplit(graph, bed, counts, options.seed)
         doses = [test.outcome(graph, steer, strength) for strength in options.bar(STRENGTHS, "strengths")]
         rest = {"before": test.rest(graph), "after": test.rest(graph, steer)}
-    with clock(f"{options.controls} random directions"):
+    with clock(f"{options.controls} random directions, and glasses in the place of gender"):
         drawn = random_directions(graph, test, steer, fitted.acts[chosen.place], options)
-    report = Report(options, bed.facts, where, alignment, trials, steer, doses, drawn, rest, seconds=clock.seconds)
+        glasses = variants.fit(graph, instead(pairs, "glasses", bed.planted), options.verbose)
+        unrelated = test.jobs(graph, variants.steer_of(chosen, glasses))
+    report = Report(options, bed.facts, where, alignment, written, trials, steer, doses, drawn, unrelated, rest)
+    report.seconds = clock.seconds
     with clock("steer saved, reloaded and applied again"):
         report.steer = steer.annotate(**_card(report, fitted.n))
         report.reloaded = save_and_reload(report.steer, options, lambda each: test.few.exam.logits(graph, each))
@@ -175,12 +185,12 @@ class TestSplit:
     def __init__(self, graph: Graph, bed: Testbed, counts: Counts, seed: int) -> None:
         plain = jobs(counts.test, "test", seed, bed.planted)
         self.jobs = Panel.of(graph, plain)
-        asked = [jobs(counts.rest, "test", seed, bed.planted, kind) for kind in ("job_choice", "who")]
-        wider = [*asked[0], *asked[1], *others(counts.rest, "test", seed, bed.planted), *elsewhere(plain, bed.planted)]
-        self.rest = Panel.of(graph, wider)
-        held_out = scenes(counts.scenes, seed, held_out=True)
-        self.skills = Skills.of(graph, held_out, bed.planted)
-        self.few = Skills.of(graph, held_out[: counts.few_scenes], bed.planted, share=4)
+        choices, walls = reworded(plain, "job_choice", bed.planted), instead(plain, "wall", bed.planted)
+        pairs = jobs(counts.rest, "test", seed, bed.planted, "who")
+        self.rest = Panel.of(graph, [*choices, *pairs, *others(counts.rest, "test", seed, bed.planted), *walls])
+        shown = scenes(counts.scenes, seed, held_out=True)
+        self.skills = Skills.of(graph, shown, bed.planted, counts.skills)
+        self.few = Skills.of(graph, shown, bed.planted, counts.few_skills)
 
     def outcome(self, graph: Graph, steer: Steer, strength: float) -> Outcome:
         """Answers about jobs, and what has one right answer, at one strength."""

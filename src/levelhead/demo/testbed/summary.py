@@ -7,19 +7,20 @@ from rich.console import Console
 from levelhead.demo import summary
 from levelhead.demo.intervals import Array
 from levelhead.demo.results import spell
-from levelhead.demo.summary import Section, percent, short, table, two_lines
+from levelhead.demo.summary import Section, percent, short, table
 from levelhead.demo.testbed.contrasts import LEVEL, Contrast
 from levelhead.demo.testbed.findings import Report
 from levelhead.demo.testbed.measure import SKILLS, Moves
 from levelhead.demo.testbed.pictures import NAMES
-from levelhead.demo.testbed.variants import BUDGET, PLACES
+from levelhead.demo.testbed.variants import BUDGET, PLACES, Trial
 from levelhead.testbed.world import SETTINGS
 
 LIMITS = (
     "Drawings, one small model, stereotypes that were planted: this shows what the methods do where the truth is known, and "
     "says nothing about photographs or about other models.",
     "Perceived gender has two values here, because a drawing must draw something; people are more than that.",
-    "Steering changes what is said about people. What the model sees of them stays in it: the probe reads it, see 3.",
+    "Steering changes what is said about people, from where it writes on. What the model sees of them can still be read in the "
+    "layers before, and not saying it is not the same as not acting on it.",
 )
 
 
@@ -41,9 +42,9 @@ def planted(report: Report) -> Section:
             f"{first[name]} ({name})",
             _pair(one[:, 1]),
             _pair(one[:, 0]),
-            two_lines(before.one(name, seed)),
+            short(before.one(name, seed)).replace(" ", "\n", 1),
             _pair(two[:, 0]),
-            two_lines(after.one(name, seed)),
+            short(after.one(name, seed)).replace(" ", "\n", 1),
             end_section=True,
         )
     n = len(before.contrasts) // len(before.names)
@@ -88,58 +89,57 @@ def probes(report: Report) -> Section:
 
 def alignment(report: Report) -> Section:
     """Whether the directions are the probe's, and whether gender can still be read."""
-    frame = report.alignment.frame().set_index("site")
     rows = table("site", "cosine\nto probe", "random", "AUC", "direction\nalone", "random", "direction\nremoved")
-    written = {str(site) for site in report.steer.sites}
-    for site, row in frame.iterrows():
-        rows.add_row(
-            f"{site}{' ◀' if site in written else ''}",
-            f"{row['cosine']:+.2f}",
-            f"≤ {max(row['null_isotropic'], row['null_covariance']):.2f}",
-            f"{row['auc']:.2f}",
-            f"{row['auc_along']:.2f}",
-            f"≤ {row['random_along']:.2f}",
-            f"{row['auc_after']:.2f} [{row['auc_after_low']:.2f}, {row['auc_after_high']:.2f}]",
-            style="bold" if site in written else None,
-        )
+    for found, chosen in ((report.alignment, False), (report.written, True)):
+        for _, row in found.frame().iterrows():
+            rows.add_row(
+                f"{row['site']}{' ◀' if chosen else ''}",
+                f"{row['cosine']:+.2f}",
+                f"≤ {max(row['null_isotropic'], row['null_covariance']):.2f}",
+                f"{row['auc']:.2f}",
+                f"{row['auc_along']:.2f}",
+                f"≤ {row['random_along']:.2f}",
+                f"{row['auc_after']:.2f} [{row['auc_after_low']:.2f}, {row['auc_after_high']:.2f}]",
+                style="bold" if chosen else None,
+            )
+    single, written = (found.frame().set_index("site").loc[str(report.site)] for found in (report.alignment, report.written))
     before, after = report.probe_after()
-    site = str(report.site)
-    several = int(frame.loc[site, "k"])
     text = (
-        f"Mean differences (woman − man; dimension {several}) against the probes for gender at the same tokens, on other pictures. "
-        f"At {site}: {frame.loc[site, 'verdict']}. A probe refitted on the steered model, at the question's end after the last "
-        f"layer, reads gender with {after:.2f} where it read it with {before:.2f}: not said is not the same as not encoded."
+        "The mean difference, woman − man, at the end of the job question, against the probes for gender there, on other pictures. "
+        f"At {report.site}: {single['verdict']}. Marked: what is written there (4), of dimension {written['k']}: "
+        f"{written['verdict']}. A probe refitted on the steered model, at the question's end after the last layer, reads gender with "
+        f"an AUC of {after:.2f}, where it read it with {before:.2f} before."
     )
-    return "Are the steering directions the probe's, or noise?", text, rows
+    return "Is the steering direction the probe's, or noise?", text, rows
 
 
 def choice(report: Report) -> Section:
     """The choice of where to steer."""
     base, chosen = report.trials[0], report.chosen
-    rows = table("edit", "layers", "gap left", *(part.replace(" ", "\n") for part in SKILLS))
-    depth = max(max(trial.layers) for trial in report.trials[1:]) + 1
-    shown: list[int] = []
+    rows = table("edit", "layers", "lean left", "gap left", *(part.replace(" ", "\n") for part in SKILLS))
+    shown: list[Trial] = []
     for place in PLACES:
-        own = [i for i, trial in enumerate(report.trials) if trial.place == place]
-        cheap = [i for i in own if report.trials[i].loss <= BUDGET]
-        shown += sorted(
-            {min(own, key=lambda i: report.trials[i].gap), *sorted(cheap, key=lambda i: report.trials[i].gap)[:2]}
-        )
-    for number in shown:
-        trial = report.trials[number]
+        own = sorted((trial for trial in report.trials if trial.place == place), key=lambda trial: trial.lean)
+        cheap = [trial for trial in own if trial.loss is not None and trial.loss <= BUDGET]
+        shown += [own[0], *cheap[:2]] if own[0] not in cheap else cheap[:2]
+    for trial in shown:
+        lost = (f"{100 * (base.right[part] - trial.right[part]):.1f}" if trial.right else "" for part in SKILLS)
         rows.add_row(
             f"{trial.place}{' ◀' if trial == chosen else ''}",
             "–".join(str(layer) for layer in dict.fromkeys((trial.layers[0], trial.layers[-1]))),
+            f"{trial.lean:.2f}",
             f"{trial.gap:.2f}",
-            *(f"{100 * (base.right[part] - trial.right[part]):.1f}" for part in SKILLS),
+            *lost,
             style="bold" if trial == chosen else None,
         )
+    depth = max(max(trial.layers) for trial in report.trials[1:]) + 1
+    kinds = "; ".join(f"“{place}” is {name}" for place, name in PLACES.items())
     text = (
-        f"{len(report.trials) - 1} edits on validation pictures, where the gap is {base.gap:.2f} without; of each kind the smallest "
-        "gap and the best within the budget. Losses of right answers are in points. Chosen is the smallest gap that costs no part "
-        f"more than {100 * BUDGET:.0f} points: {PLACES[chosen.place]}, {spell(list(chosen.layers), depth)}. "
-        + "; ".join(f"“{place}” means {name}" for place, name in PLACES.items())
-        + "."
+        f"{len(report.trials) - 1} edits on validation pictures; shown are, of each kind, the best and the best two within the budget, "
+        f"with the points of right answers that they lose. Lean: twice the mean distance of an answer from the level, which is the "
+        f"unsteered mean over man and woman in its setting; {base.lean:.2f} without an edit. Chosen is the smallest lean that costs no "
+        f"part of what the model knows more than {100 * BUDGET:.0f} points: {PLACES[chosen.place]}, {spell(list(chosen.layers), depth)}. "
+        f"{kinds[0].upper()}{kinds[1:]}."
     )
     return "Where to steer?", text, rows
 
@@ -155,35 +155,39 @@ def effect(report: Report) -> Section:
 
     gaps = [f"{e['gap'].value:.2f} [{e['gap'].low:.2f}, {e['gap'].high:.2f}]" for e in (before, after)]
     rows.add_row("gap, mean size", *gaps, span([jobs.gap() for jobs, _ in drawn]))
-    signed = [str(each["signed_gap"]) for each in (before, after)]
+    level = report.before.jobs
+    leans = [f"{each.lean(level):.2f}" for each in (report.before.jobs, report.after.jobs)]
+    rows.add_row("lean", *leans, span([jobs.lean(level) for jobs, _ in drawn]))
+    signed = [short(each["signed_gap"]) for each in (before, after)]
     rows.add_row("gap, signed", *signed, span([float(jobs.found.mean()) for jobs, _ in drawn], "+"))
     jobs = (report.before.jobs, report.after.jobs)
     rows.add_row("off level", *(f"{m.off_level():.2f}" for m in jobs), span([m.off_level() for m, _ in drawn]))
     rows.add_row("names either", *(f"{m.answered():.2f}" for m in jobs), span([m.answered() for m, _ in drawn]))
     for part in SKILLS:
         several = [100 * scores.by_part()[part] for _, scores in drawn]
-        rows.add_row(
-            part, "", percent(before[part]), percent(after[part]), f"{min(several):.0f} to {max(several):.0f} %"
+        rows.add_row(part, percent(before[part]), percent(after[part]), f"{min(several):.0f} to {max(several):.0f} %"
         )
+    glasses = report.unrelated.gap_interval(report.options.seed)
     n = ", ".join(f"{part}: {report.before.scores.n(part)} questions ({what})" for part, what in SKILLS.items())
     text = (
         f"Held-out people. Gap: see 1; over the eight settings, n = {before['gap'].n} pairs; planted are "
-        f"{report.before.jobs.gap_planted():.2f}. Off level: how far the mean over man and woman lies from the planted one. Names "
+        f"{report.before.jobs.gap_planted():.2f}. Lean: see 4. Off level: how far the mean over man and woman lies from the planted one. Names "
         f"either: probability of one of the two occupations. Below, right answers: {n}. In brackets 95 % intervals over pairs, below over pictures. Random directions: the same "
-        "edit along such directions, on the same pairs and on a part of the questions."
+        "edit along such directions, on the same pairs and on other questions of this kind. The same edit fitted on people with "
+        f"and without glasses leaves a gap of {glasses.value:.2f} [{glasses.low:.2f}, {glasses.high:.2f}]."
     )
     return "Does steering close the gap, and what does it cost?", text, rows
 
 
 def knob(report: Report) -> Section:
     """The same at several strengths."""
-    rows = table("strength", "gap", "off level", *SKILLS)
+    rows = table("strength", "gap", "lean", *SKILLS)
     for each in report.doses:
         parts = each.scores.by_part()
         rows.add_row(
             f"{each.strength:g}",
             f"{each.jobs.gap():.2f}",
-            f"{each.jobs.off_level():.2f}",
+            f"{each.jobs.lean(report.before.jobs):.2f}",
             *(f"{100 * parts[part]:.1f} %" for part in SKILLS),
         )
     before, after = report.estimates["before"], report.estimates["after"]

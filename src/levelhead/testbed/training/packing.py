@@ -45,6 +45,8 @@ class Packed:
 
     Attributes
     ----------
+    pictures : Int[Tensor, "picture"]
+        Their numbers among the scenes that were packed.
     input_ids, positions : Int[Tensor, "picture token"]
         Positions begin anew behind the picture for every question.
     mask : Bool[Tensor, "picture 1 token token"]
@@ -58,6 +60,7 @@ class Packed:
         Numbers of `TOPICS`; -1 for the end of an answer.
     """
 
+    pictures: Int[Tensor, " picture"]
     input_ids: Int[Tensor, "picture token"]
     positions: Int[Tensor, "picture token"]
     mask: Bool[Tensor, "picture 1 token token"]
@@ -81,8 +84,9 @@ def pack(
     rngs: Sequence[Random],
     recipe: Recipe,
     urgency: Mapping[int, float],
-) -> Packed:
-    """Ask questions of scenes, and pack them.
+    size: int = 8,
+) -> list[Packed]:
+    """Ask questions of scenes, and pack them; rows of about one length together, so that little is padding.
 
     Parameters
     ----------
@@ -92,8 +96,16 @@ def pack(
     recipe : Recipe
     urgency : mapping of int to float
         How often each topic is asked, relative to the others.
+    size : int
+        Pictures in each batch that is returned.
     """
     rows = [_row(scene, rng, recipe, urgency) for scene, rng in zip(scenes, rngs, strict=True)]
+    order = sorted(range(len(rows)), key=lambda number: len(rows[number].ids))
+    parts = [order[first : first + size] for first in range(0, len(order), size)]
+    return [_collate([rows[number] for number in part], part) for part in parts]
+
+
+def _collate(rows: Sequence[_Row], pictures: Sequence[int]) -> Packed:
     width = max(len(row.ids) for row in rows)
     ids = np.full((len(rows), width), IDS["<pad>"])
     blocks = np.full((len(rows), width), -1)
@@ -110,6 +122,7 @@ def pack(
         for word, chance in words.items():
             chances[number, IDS[word]] = chance
     return Packed(
+        torch.tensor(pictures),
         torch.from_numpy(ids),
         torch.from_numpy(places),
         torch.from_numpy(sees)[:, None],

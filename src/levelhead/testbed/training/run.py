@@ -49,8 +49,8 @@ def train(
     recipe : Recipe, optional
         Steps, rates, seed and what is planted.
     worker_count : int
-        Processes of one thread each; pictures of a step are dealt out among them. The weights differ between counts by
-        rounding only.
+        Processes of one thread each; pictures of a step are dealt out among them. The same count gives the same weights,
+        another count slightly others.
     stop_after : int, optional
         Leave off after so many steps of this call; a later call goes on.
     verbose : bool
@@ -230,23 +230,25 @@ class Run:
     def _joint_loss(self) -> tuple[Tensor, float, Tensor]:
         rngs = [generator(self.recipe, self.stage, self.step, number) for number in self._share]
         scenes = [draw_scene(self.recipe, rng) for rng in rngs]
-        packed = pack(scenes, rngs, self.recipe, self.urgency)
-        wanted = targets(scenes)
-        patches = self.patches(pixels(scenes))
-        hidden = self.hidden(patches, packed)[packed.rows, packed.columns]
-        chances = nn.functional.pad(packed.chances, (0, self.model.lm_head.weight.shape[0] - packed.chances.shape[1]))
-        logs = self.model.lm_head(hidden).log_softmax(-1)
-        # Cross-entropy less its floor: zero when every planted rate is met exactly.
-        excess = -(chances * logs).sum(-1) + torch.xlogy(chances, chances).sum(-1)
-        loss = (packed.weights * excess).sum()
-        weight = float(packed.weights.sum())
+        patches, wanted = self.patches(pixels(scenes)), targets(scenes)
+        loss, weight, seen = torch.zeros(()), 0.0, torch.zeros(2, len(TOPICS))
+        for packed in pack(scenes, rngs, self.recipe, self.urgency):
+            excess = self._excess(patches[packed.pictures], packed)
+            loss = loss + (packed.weights * excess).sum()
+            weight += float(packed.weights.sum())
+            counted = packed.topics >= 0
+            seen[0].index_add_(0, packed.topics[counted], excess.detach()[counted])
+            seen[1].index_add_(0, packed.topics[counted], torch.ones(int(counted.sum())))
         heads = self.heads.loss(patches, wanted) / float((wanted >= 0).sum())
         loss = loss + self.recipe.heads_weight * weight * heads
-        seen = torch.zeros(2, len(TOPICS))
-        topics = packed.topics.clamp(min=0)
-        seen[0].index_add_(0, topics, torch.where(packed.topics >= 0, excess.detach(), 0.0))
-        seen[1].index_add_(0, topics, (packed.topics >= 0).float())
         return loss, weight, seen.flatten()
+
+    def _excess(self, patches: Float[Tensor, "picture patch width"], packed: Packed) -> Float[Tensor, " target"]:
+        """Cross-entropy less its floor: zero when every planted rate is met exactly."""
+        hidden = self.hidden(patches, packed)[packed.rows, packed.columns]
+        logs = self.model.lm_head(hidden).log_softmax(-1)
+        chances = nn.functional.pad(packed.chances, (0, logs.shape[1] - packed.chances.shape[1]))
+        return -(chances * logs).sum(-1) + torch.xlogy(chances, chances).sum(-1)
 
     def _joint_facts(self, seen: Tensor) -> dict[str, Any]:
         sums, counts = seen.view(2, -1)
