@@ -48,7 +48,15 @@ print(f"{type(bed.model).__name__}, {bed.facts['parameters'] / 1e6:.2f} million 
 
 # %%
 scene = testbed.Scene((testbed.Person(gender="woman", role="hospital"),), wall="pink", seed=7)
-changes = [{}, {"gender": "man"}, {"skin": "dark"}, {"age": "old"}, {"body": "heavy"}, {"wall": "green"}, {"role": "doctor"}]
+changes = [
+    {},
+    {"gender": "man"},
+    {"skin": "dark"},
+    {"age": "old"},
+    {"body": "heavy"},
+    {"wall": "green"},
+    {"role": "doctor"},
+]
 contact_sheet(
     [scene.counterfactual(**change) for change in changes],
     columns=7,
@@ -136,6 +144,7 @@ results["nnsight"]["alignment"].frame().T
 # The gap is P(first occupation | man) - P(first occupation | woman) on the same pictures but for the person's perceived gender.
 # The market was planted level: a gap there would be noise.
 
+
 # %%
 def gap(frame):
     means = frame.groupby(["name", "gender"])["found"].mean().unstack()
@@ -152,7 +161,9 @@ table.round(2)
 # And what does it cost? Share of right answers to questions that have one: about the room, and about the person when asked outright.
 
 # %%
-pd.DataFrame({f"strength {s}": found[s][1].groupby(["group", "kind"])["right"].mean() for s in (0.0, 0.5, 1.0)}).round(3)
+pd.DataFrame({f"strength {s}": found[s][1].groupby(["group", "kind"])["right"].mean() for s in (0.0, 0.5, 1.0)}).round(
+    3
+)
 
 # %% [markdown]
 # ## Did each graph do its own work, and are they the same?
@@ -167,4 +178,6 @@ for strength in (0.0, 0.5, 1.0):
 before, after = (gap(two[strength][0]).mean() for strength in (0.0, 1.0))
 assert abs(before - planted.mean()) < 0.05, "the planted bias is there"
 assert abs(after) < 0.5 * before, "steering should take more than half of the gap"
-print(f"mean gap: planted {planted.mean():.2f}, found {before:.2f}, steered {after:.2f}; equal to the bit on both graphs")
+print(
+    f"mean gap: planted {planted.mean():.2f}, found {before:.2f}, steered {after:.2f}; equal to the bit on both graphs"
+)

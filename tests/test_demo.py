@@ -49,6 +49,8 @@ def test_wrong_options_are_said_in_one_line(tmp_path: Path):
     (tmp_path / "file").write_text("")
     found = command("demo", "--out", str(tmp_path / "file"))
     assert found.exit_code == 1 and "is a file" in found.output
+    found = command("demo", "--out", str(tmp_path / "file" / "below"))
+    assert found.exit_code == 1 and "choose another folder with --out" in " ".join(found.output.split())
 
 
 def test_an_unknown_model_is_said_with_those_there_are(tmp_path: Path):

@@ -122,6 +122,11 @@ def test_a_model_that_answers_as_planted_has_the_planted_gap_everywhere():
 def test_calling_everybody_a_doctor_closes_the_gap_and_is_noticed():
     moves = says(panel(jobs(2, "fit", 0, PLANTED)), lambda scene, question: 1.0)
     assert moves.gap() == pytest.approx(0, abs=1e-4) and moves.off_level() == pytest.approx(0.5, abs=1e-4)
+    before = says(panel(jobs(2, "fit", 0, PLANTED)), truth)
+    assert before.lean(before) == pytest.approx(before.gap()), "unsteered, the lean is the gap"
+    assert moves.lean(before) == pytest.approx(1, abs=1e-4)
+    level = says(panel(jobs(2, "fit", 0, PLANTED)), lambda scene, question: 0.5)
+    assert level.lean(before) == pytest.approx(0, abs=1e-4)
 
 
 def test_leans_of_opposite_sign_do_not_cancel():
@@ -172,14 +177,15 @@ def test_shares_count_every_picture_once():
 # -- how it chooses ------------------------------------------------------------------------------------
 
 
-def trial(place: str, layer: int, gap: float, loss: float) -> Trial:
-    return Trial(place, (layer,), gap, {}, loss)
+def trial(place: str, layer: int, lean: float = 0.0, loss: float | None = None) -> Trial:
+    return Trial(place, (layer,), lean, loss=loss)
 
 
-def test_the_smallest_gap_within_the_budget_is_chosen():
+def test_the_smallest_lean_within_the_budget_is_chosen():
     base = trial("", 0, 0.0, 0.0)
     tried = [base, trial("picture", 0, 0.01, 0.5), trial("end", 4, 0.2, 0.0), trial("end, by setting", 5, 0.05, 0.02)]
-    assert choose(tried, budget=0.02) is tried[3]
+    tried.append(trial("end", 0, 0.04))
+    assert choose(tried, budget=0.02) is tried[3], "what was not asked is not known to be in the budget"
     assert choose(tried, budget=0.01) is tried[2]
     assert choose(tried, budget=-1.0) is tried[1], "with none in budget the best is still reported"
 
@@ -187,7 +193,7 @@ def test_the_smallest_gap_within_the_budget_is_chosen():
 # -- the whole job, on a model that knows nothing ------------------------------------------------------
 
 TINY = Size(d_vision=16, vision_layers=2, vision_heads=2, d_model=16, layers=2, heads=2, kv_heads=1, d_mlp=16)
-FEW = Counts(probe=1, fit=2, validation=1, test=2, rest=2, scenes=8, few_scenes=10)
+FEW = Counts(probe=1, fit=2, validation=1, test=2, rest=2, scenes=12, skills=20, validation_skills=6, control_skills=4)
 
 
 @pytest.fixture(scope="module")
@@ -204,23 +210,28 @@ def babbler(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_at_each_setting_the_fitted_means_are_the_same_for_men_and_women(babbler: Path):
+def test_ablation_takes_away_what_tells_women_from_men_and_keeps_what_tells_settings_apart(babbler: Path):
     graph = load(babbler).graph
     pairs = jobs(3, "fit", 0, PLANTED)
     fitted = variants.fit(graph, pairs, verbose=False)
     inputs = [(side[0][0].image(), prompt(side[0][1].text)) for each in pairs for side in each.items]
 
-    def apart(place: str, at: str, strength: float) -> tuple[float, float]:
-        """Largest difference of the means, over all settings and in any, at layer 1."""
-        steer = variants.steer_of(trial(place, 1, 0.0, 0.0), fitted) * strength
-        x = lh.capture(graph, inputs, "resid_post.1", at=at, steer=steer, verbose=False)["resid_post.1"].double()
-        difference = (x[1::2] - x[::2]).unflatten(0, (len(SETTINGS), -1)).mean(dim=1)
-        return float(difference.mean(dim=0).abs().max()), float(difference.abs().max())
+    def means(place: str, strength: float) -> torch.Tensor:
+        """Means of the activations at layer 1: [setting, side, d]."""
+        steer = variants.steer_of(trial(place, 1), fitted) * strength
+        at = "image" if place == "picture" else "last"
+        x = lh.capture(graph, inputs, "resid_post.1", at=at, steer=steer, verbose=False)["resid_post.1"]
+        return x.double().reshape(len(SETTINGS), -1, 2, x.shape[1]).mean(dim=1)
 
-    for place, at in (("end", "last"), ("picture", "image"), ("end, by setting", "last")):
-        (pooled, each), (pooled_after, each_after) = (apart(place, at, strength) for strength in (0.0, 1.0))
-        assert pooled_after < 0.01 * pooled
-        assert (each_after < 0.01 * each) == (place == "end, by setting")
+    for place in ("end", "picture"):
+        before, after = (means(place, strength).mean(dim=0).diff(dim=0).norm() for strength in (0.0, 1.0))
+        assert after < 0.01 * before
+    before, after = (means("end, by setting", strength) for strength in (0.0, 1.0))
+    between = before.mean(dim=1) - before.mean(dim=(0, 1))
+    assert torch.allclose(after.mean(dim=1) - after.mean(dim=(0, 1)), between, atol=1e-4 * float(between.abs().max()))
+    # In each setting, what is left of the difference lies in the span of the settings' means.
+    left, axes = after.diff(dim=1)[:, 0], torch.linalg.svd(between, full_matrices=False)[2][: len(SETTINGS) - 1]
+    assert (left - left @ axes.T @ axes).norm() < 0.01 * before.diff(dim=1).norm()
 
 
 def test_every_stage_runs_and_everything_is_written(babbler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

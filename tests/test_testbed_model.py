@@ -4,7 +4,6 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -54,20 +53,22 @@ def test_stored_halves_are_the_numbers_that_are_loaded(bed: Testbed):
         assert value.equal(value.half().float()), name
 
 
-def test_all_three_graphs_give_the_same_logits(bed: Testbed):
-    import nnsight
-    from transformer_lens.model_bridge import sources
+def test_all_three_graphs_load_its_folder_and_give_the_same_logits(bed: Testbed):
+    from nnsight import TransformersModel
+    from transformer_lens.model_bridge import TransformerBridge
 
     scene = Scene((Person(role="hospital"),))
     batch = bed.graph.encode([(scene.image(), prompt("what is the job of the person?"))])
     plain = bed.graph.logits(batch)
-    second, third = load(), load()
-    bridge = sources.build_bridge_from_module(
-        second.model, type(second.model).__name__, hf_config=second.model.config, tokenizer=second.processor.tokenizer
+    folder = str(shipped())
+    bridge = TransformerBridge.boot_transformers(folder, device="cpu", dtype=torch.float32)
+    model = TransformersModel(
+        folder, task="image-text-to-text", dispatch=True, dtype=torch.float32, attn_implementation="eager"
     )
-    assert lh.graph(bridge, second.processor).logits(batch).equal(plain)
-    wrapped = nnsight.TransformersModel(third.model, tokenizer=third.processor.tokenizer, task="image-text-to-text")
-    assert lh.graph(wrapped, third.processor).logits(batch).equal(plain)
+    for target, name in ((bridge, "transformer_lens"), (model, "nnsight")):
+        graph = lh.graph(target, bed.processor)
+        assert graph.name == name
+        assert graph.logits(batch).equal(plain), name
 
 
 # -- damage --------------------------------------------------------------------------------------------
@@ -173,7 +174,7 @@ def test_a_model_that_learned_nothing_breaks_its_promises():
 
 @pytest.fixture(scope="module")
 def findings(bed: Testbed) -> Findings:
-    return measure(bed.graph, bed.planted, pictures=48, captions=200, seed=77)
+    return measure(bed.graph, bed.planted, pictures=24, captions=120, seed=77)
 
 
 def test_skills_are_what_was_promised(findings: Findings):
@@ -213,7 +214,7 @@ def test_captions_are_grammatical_and_mention_as_planted(findings: Findings):
 
 def test_findings_become_plain_json(findings: Findings):
     record = json.loads(json.dumps(findings.record()))
-    assert record["questions"] == findings.questions > 2000
+    assert record["questions"] == findings.questions > 1500
     assert pd.DataFrame(record["rates"])["planted"].notna().all()
 
 
@@ -248,7 +249,7 @@ def test_a_random_direction_moves_less_than_the_planted_one(bed: Testbed):
         man = torch.tensor([scene.person.gender == "man" for scene, _ in exam.items])
         return float(first[man].mean() - first[~man].mean())
 
-    planted = np.mean([bed.planted.lean(name).odds["man"] * 2 - 1 for name in ("hospital", "airport", "office")])
+    planted = 2 * bed.planted.lean("hospital").odds["man"] - 1
     assert gap(None) == pytest.approx(planted, abs=0.06)
     assert abs(gap(steer)) < 0.25 * planted
     assert gap(random) > 0.7 * planted
@@ -268,12 +269,12 @@ def test_the_command_measures_and_says_what_is_broken(tmp_path: Path):
 
 def test_the_command_says_errors_in_a_sentence(tmp_path: Path):
     result = CliRunner().invoke(app, ["measure", "--model", str(tmp_path)])
-    assert result.exit_code == 1 and "holds no testbed model" in result.output and "Traceback" not in result.output
+    assert result.exit_code == 1 and "holds no testbed model" in " ".join(result.output.split())
     result = CliRunner().invoke(app, ["train", "--out", str(tmp_path / "x"), "--size", "huge"])
-    assert result.exit_code == 1 and "no size 'huge'" in result.output
+    assert result.exit_code == 1 and "no size 'huge'" in " ".join(result.output.split())
     (tmp_path / "file").touch()
     result = CliRunner().invoke(app, ["sheet", str(tmp_path / "file" / "x.png"), "--n", "3"])
-    assert result.exit_code == 1 and "cannot be written" in result.output
+    assert result.exit_code == 1 and "cannot be written" in " ".join(result.output.split())
 
 
 def test_the_command_draws_a_sheet_and_writes_concepts(tmp_path: Path):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,9 +108,10 @@ def position(folder: Path) -> int:
     return found[1]["step"]
 
 
-def test_interrupted_by_hand_it_saves_where_it_is(tmp_path: Path):
+@pytest.mark.parametrize("send", [os.killpg, os.kill], ids=["ctrl-c", "the parent alone"])
+def test_interrupted_by_hand_it_saves_where_it_is(tmp_path: Path, send: Callable[[int, int], None]):
     run = begin(tmp_path, 2)
-    os.killpg(run.pid, signal.SIGINT)
+    send(run.pid, signal.SIGINT)
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 0, errors
     assert "Traceback" not in errors
@@ -128,6 +130,17 @@ def test_killed_it_goes_on_from_its_last_checkpoint(tmp_path: Path):
     assert position(tmp_path / "run") == saved + 1
     steps = [entry["step"] for entry in lines(tmp_path / "run")]
     assert steps == sorted(set(steps)), "steps that are made again are logged once"
+
+
+def test_a_worker_that_dies_is_said(tmp_path: Path):
+    run = begin(tmp_path, 2)
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    if not children.exists():
+        pytest.skip("needs Linux's /proc to find the workers")
+    os.kill(max(map(int, children.read_text().split())), signal.SIGKILL)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert "a worker stopped" in errors and "train again to go on from there" in errors
 
 
 def test_a_damaged_checkpoint_is_named(whole: Path, tmp_path: Path):
@@ -240,7 +253,8 @@ def test_a_short_training_moves_the_loss_as_recorded(tmp_path: Path):
 
 
 def test_the_recorded_run_begins_as_the_script_does(tmp_path: Path):
-    recorded = {(e["stage"], e["step"]): e["loss"] for e in map(json.loads, (shipped() / "training.jsonl").open())}
+    text = (shipped() / "training.jsonl").read_text()
+    recorded = {(entry["stage"], entry["step"]): entry["loss"] for entry in map(json.loads, text.splitlines())}
     recipe = Recipe.from_record({**load().facts["recipe"], "planted": load().planted.record()})
     train(tmp_path, recipe, worker_count=1, stop_after=11, verbose=False)
     for entry in lines(tmp_path):

@@ -53,7 +53,10 @@ def main(
 @app.command()
 def demo(
     model: Annotated[
-        str, typer.Option(help="testbed (pictures, a planted stereotype), smollm2 (text), or a testbed model's folder.")
+        str,
+        typer.Option(
+            help="testbed (pictures, planted stereotypes), smollm2 (text), or the folder of another testbed model."
+        ),
     ] = "testbed",
     out: Annotated[Path, typer.Option(help="Folder for pictures, tables and the steer.")] = Path("levelhead-demo"),
     cache: Annotated[
@@ -83,6 +86,10 @@ def demo(
 
 
 def _demo(options: Options, stages: Stages, console: Console) -> None:
+    from levelhead.demo.results import writing
+
+    with writing(options.out):
+        pass  # a folder that cannot be made is better known now than after the work
     run: Any
     draw: Any
     show: Any

@@ -71,7 +71,11 @@ def percent(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.0f} % [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
 
 
+def bare(value: float, sign: str = "") -> str:
+    """A number of two digits without the zero in front of the point; `sign` as in a format."""
+    return f"{value:{sign}.2f}".replace("0.", ".", 1)
+
+
 def short(estimate: Estimate) -> str:
-    """A signed number with its interval, without the zero in front of the point."""
-    value, low, high = (f"{x:+.2f}".replace("0.", ".", 1) for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value} [{low}, {high}]"
+    """A signed number with its interval, without zeros in front of the point."""
+    return f"{bare(estimate.value, '+')} [{bare(estimate.low, '+')}, {bare(estimate.high, '+')}]"

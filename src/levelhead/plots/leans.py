@@ -94,25 +94,30 @@ def budget_chart(
     matplotlib Axes
     """
     ax = new_axes(8.0, 4.8) if ax is None else ax
-    top = 1.15 * max(loss for row in points.values() for _, loss in row)
-    ax.axhspan(
-        min(-0.02 * top, *(loss for row in points.values() for _, loss in row)),
-        budget,
-        color=GRAY,
-        alpha=0.18,
-        linewidth=0,
-        zorder=0,
-    )
+    losses = [budget, *(loss for row in points.values() for _, loss in row)]
+    top = 1.15 * max(losses)
+    ax.axhspan(min(-0.05 * top, *losses), budget, color=GRAY, alpha=0.18, linewidth=0, zorder=0)
     ax.axvline(before, color=INK, linewidth=0.9, linestyle=":", zorder=1)
     ax.annotate("as the model is", (before, top), xytext=(-4, -2), textcoords="offset points", ha="right", va="top")
     for (name, row), color, marker in zip(points.items(), LINES, "osD^vP", strict=False):
-        ax.plot([left for left, _ in row], [loss for _, loss in row], marker, color=color, markersize=6.5, alpha=0.8, label=name, zorder=3)
+        ax.plot(
+            [left for left, _ in row],
+            [loss for _, loss in row],
+            marker,
+            color=color,
+            markersize=6.5,
+            alpha=0.8,
+            label=name,
+            zorder=3,
+        )
     ax.plot(*chosen, "o", markersize=14, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.5, zorder=4)
     ax.annotate("chosen", chosen, xytext=(0, 10), textcoords="offset points", ha="center", va="bottom", zorder=5)
     ax.set_xlim(left=0)
+    ax.set_ylim(top=1.02 * top)
     ax.set_xlabel("bias that is left")
     ax.set_ylabel("largest loss of right answers\n(shaded: within the budget)")
-    ax.legend(frameon=False, fontsize=9.5)
+    if points:
+        ax.legend(frameon=False, fontsize=9.5)
     ax.set_title(title, loc="left")
     plain(ax)
     return ax

@@ -32,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_Folder = Annotated[Path | None, typer.Option(help="Folder of the model.", show_default="the weights in the package")]
+_Model = Annotated[Path | None, typer.Option(help="Folder of the model.", show_default="the weights in the package")]
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def train(
 
 @app.command()
 def measure(
-    model: _Folder = None,
+    model: _Model = None,
     out: Annotated[Path | None, typer.Option(help="Also write every row as JSON, here.")] = None,
     pictures: Annotated[int, typer.Option(help="Of one person; others in proportion.", min=8)] = 240,
     captions: Annotated[int, typer.Option(help="To sample.", min=8)] = 1600,

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,7 +69,7 @@ def load(folder: str | os.PathLike[str] | None = None) -> Testbed:
     Parameters
     ----------
     folder : path, optional
-        What `export` wrote; the weights that come with the package when left out.
+        What `export` wrote, for a result on more than one model; the weights that come with the package when left out.
 
     Returns
     -------
@@ -165,15 +164,22 @@ def export(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
             }
             (made / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
             (made / "README.md").write_text(_card(facts), encoding="utf-8")
-            shutil.copy(source / LOG, made / LOG)
             train(Path(scratch) / "short", recipe.short(), worker_count=1, verbose=False)
-            shutil.copy(Path(scratch) / "short" / LOG, made / SHORT)
+            for log, name in ((source / LOG, LOG), (Path(scratch) / "short" / LOG, SHORT)):
+                (made / name).write_text(_brief(log), encoding="utf-8")
+            (made / WEIGHTS).chmod(0o644)
             if target.exists():
                 target.rename(Path(scratch) / "old")
             made.rename(target)
     except OSError as error:
         raise FileError(f"'{target}' cannot be written: {error.strerror or error}") from None
     return target
+
+
+def _brief(log: Path) -> str:
+    """The lines of a log without the share of right answers of every single head."""
+    entries = (json.loads(line) for line in log.read_text(encoding="utf-8").splitlines())
+    return "".join(json.dumps({k: v for k, v in each.items() if k != "heads"}) + "\n" for each in entries)
 
 
 def _sha256(path: Path) -> str:
@@ -220,9 +226,10 @@ Captions of one person mention, without being asked: {mentions}. Questions with 
 
 ## How it came about
 
-`python -m levelhead.testbed train --seed {recipe["seed"]} --size {recipe["size"]}`: {recipe["tower_steps"]} steps for the picture's tower with
-throw-away attribute heads, {recipe["joint_steps"]} steps for all, in {facts["training_minutes"]:g} minutes on CPU cores. `training.jsonl` is the log (`short.jsonl`
-that of a run of a few steps, for a test), `testbed.json` holds the recipe, the planted rates and the sha256 of the weights. `python -m levelhead.testbed measure` measures what it learned.
+`python -m levelhead.testbed train --seed {recipe["seed"]} --size {recipe["size"]}`: {recipe["tower_steps"]} steps for the picture's tower
+with throw-away attribute heads, then {recipe["joint_steps"]} steps for all weights; {facts["training_minutes"]:g} minutes of wall time.
+`training.jsonl` is the log (`short.jsonl` that of a run of a few steps, for a test), `testbed.json` holds the recipe, the planted
+rates and the sha256 of the weights. `python -m levelhead.testbed measure` measures what it learned.
 
 ## Use and limits
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+CLEAR = 0.95
+"""AUC from which a picture's title says that an attribute can be told."""
 NAMES = {"gender": "gender", "skin": "skin tone", "age": "age"}
 
 
@@ -68,7 +70,7 @@ def layers(report: Report) -> Figure:
     """Probes by layer: at the picture's tokens, and at the end of the question."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12.5, 4.8), layout="constrained")
+    figure = Figure(figsize=(12.5, 5.0), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[11, 7])
     where = report.where
     plots.attribute_curves({NAMES[k]: v for k, v in where.picture.items()}, left, title="at the picture's tokens")
@@ -85,6 +87,7 @@ def choice(report: Report) -> Axes:
         name: [(trial.lean, trial.loss) for trial in report.trials if trial.place == place and trial.loss is not None]
         for place, name in PLACES.items()
     }
+    points = {name: row for name, row in points.items() if row}
     ax = plots.budget_chart(
         points,
         BUDGET,
@@ -125,20 +128,24 @@ def sheet_title(report: Report) -> str:
     ]
     man, woman = (sum(row) / len(row) for row in first)
     return (
-        f"One person, all else pixel-identical: as a man the doctor with {man:.2f}, as a woman with {woman:.2f} on average.\n"
+        f"One person, all else pixel-identical: drawn as a man the doctor with {man:.2f} on average, as a woman with {woman:.2f}.\n"
         "Lower rows: the same person without a cue, and with each of two cues that decide."
     )
 
 
 def layers_title(report: Report) -> str:
-    """Where each attribute can be read at the end of the question."""
+    """Which attributes are brought to the end of the question, and where, and which hardly are."""
     said: list[str] = []
     for name, sweep in report.where.end.items():
         frame: Any = sweep.frame()
         frame = frame[frame["component"] == "resid_post"]
-        read = [int(layer) for layer in frame["layer"][frame["auc"] > sweep.threshold_]]
-        said.append(f"{NAMES[name]} {spell(read, len(frame))}")
-    return f"At the end of the job question a probe reads {', '.join(said[:-1])} and {said[-1]}"
+        clear = [int(layer) for layer in frame["layer"][frame["auc"] >= CLEAR]]
+        reached = f"{spell(clear, len(frame))}" if clear else f"with {frame['auc'].max():.2f} at most"
+        said.append(f"{NAMES[name]} {reached}")
+    return (
+        f"At the end of the question about the job, a probe tells {', '.join(said[:-1])} and {said[-1]}\n"
+        f"(layers are named where the AUC is {CLEAR} or more)"
+    )
 
 
 def heads_title(report: Report) -> str:

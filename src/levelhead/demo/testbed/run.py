@@ -45,8 +45,8 @@ class Counts:
         Contrasts for everything else that leans.
     scenes : int
         Pictures asked about what they show, and half as many of two people.
-    skills, few_skills : int
-        Questions about them in each part of `measure.SKILLS`: for the report, and for validation and random directions.
+    skills, validation_skills, control_skills : int
+        Questions about them in each part of `measure.SKILLS`: for the report, for validation, for random directions.
     """
 
     probe: int = 4
@@ -55,8 +55,9 @@ class Counts:
     test: int = 12
     rest: int = 8
     scenes: int = 80
-    skills: int = 240
-    few_skills: int = 80
+    skills: int = 160
+    validation_skills: int = 80
+    control_skills: int = 30
 
 
 def run(options: Options, say: Callable[[str], None] = lambda stage: None, counts: Counts | None = None) -> Report:
@@ -94,7 +95,7 @@ def run(options: Options, say: Callable[[str], None] = lambda stage: None, count
     with clock("where to steer, chosen on validation pictures"):
         panel = Panel.of(graph, jobs(counts.validation, "validation", options.seed, bed.planted))
         shown = scenes(counts.scenes, options.seed, held_out=False)
-        few = Skills.of(graph, shown, bed.planted, counts.few_skills)
+        few = Skills.of(graph, shown, bed.planted, counts.validation_skills)
         trials = variants.try_all(graph, fitted, panel, few, options)
         chosen = variants.choose(trials)
         steer = variants.steer_of(chosen, fitted)
@@ -185,12 +186,12 @@ class TestSplit:
     def __init__(self, graph: Graph, bed: Testbed, counts: Counts, seed: int) -> None:
         plain = jobs(counts.test, "test", seed, bed.planted)
         self.jobs = Panel.of(graph, plain)
-        choices, walls = reworded(plain, "job_choice", bed.planted), instead(plain, "wall", bed.planted)
+        choices, walls = reworded(plain[::2], "job_choice", bed.planted), instead(plain, "wall", bed.planted)
         pairs = jobs(counts.rest, "test", seed, bed.planted, "who")
         self.rest = Panel.of(graph, [*choices, *pairs, *others(counts.rest, "test", seed, bed.planted), *walls])
         shown = scenes(counts.scenes, seed, held_out=True)
         self.skills = Skills.of(graph, shown, bed.planted, counts.skills)
-        self.few = Skills.of(graph, shown, bed.planted, counts.few_skills)
+        self.few = Skills.of(graph, shown, bed.planted, counts.control_skills)
 
     def outcome(self, graph: Graph, steer: Steer, strength: float) -> Outcome:
         """Answers about jobs, and what has one right answer, at one strength."""

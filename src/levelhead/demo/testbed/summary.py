@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 
 from levelhead.demo import summary
-from levelhead.demo.intervals import Array
+from levelhead.demo.intervals import Array, Estimate
 from levelhead.demo.results import spell
-from levelhead.demo.summary import Section, percent, short, table
+from levelhead.demo.summary import Section, bare, percent, short, table
 from levelhead.demo.testbed.contrasts import LEVEL, Contrast
 from levelhead.demo.testbed.findings import Report
 from levelhead.demo.testbed.measure import SKILLS, Moves
@@ -58,31 +58,35 @@ def planted(report: Report) -> Section:
 
 
 def probes(report: Report) -> Section:
-    """Where probes read gender, skin tone and age."""
-    rows = table("", "site", "ROC AUC", "shuffled\nlabels", "control\ntask")
-    for tokens, sweeps in (("picture", report.where.picture), ("end", report.where.end)):
+    """Where probes read gender, skin tone and age: by layer of the language model, with the best layer's interval."""
+    where = report.where
+    layers = [site for site in where.steered.sites_ if site.component == "resid_post"]
+    shown = layers[:: -(-len(layers) // 8)]
+    rows = table("", *(f"layer {site.layer}" if site == shown[0] else str(site.layer) for site in shown), "best layer")
+    reach: list[float] = []
+    tasks: list[float] = []
+    for tokens, sweeps in (("picture", where.picture), ("end", where.end)):
         for name, sweep in sweeps.items():
             frame = sweep.frame().set_index("site")
-            layers = [site for site in sweep.sites_ if site.head is None]
-            shown = [sweep.best(1, "resid_post")[0], layers[-1]]
-            shown += sweep.best(1, "z") if any(site.head is not None for site in sweep.sites_) else []
-            for site in dict.fromkeys(shown):
-                row = frame.loc[str(site)]
-                rows.add_row(
-                    f"{NAMES[name]}, {tokens}",
-                    str(site),
-                    f"{row['auc']:.2f} [{row['auc_low']:.2f}, {row['auc_high']:.2f}]",
-                    f"≤ {row['shuffle_high']:.2f}",
-                    f"{row['control_task']:.2f}",
-                )
-    sweep = report.where.end["gender"]
+            best = frame.loc[[str(site) for site in layers]].sort_values("auc").iloc[-1]
+            rows.add_row(
+                f"{NAMES[name]}, {tokens}",
+                *(bare(frame.loc[str(site), "auc"]) for site in shown),
+                f"{bare(best['auc'])} [{bare(best['auc_low'])}, {bare(best['auc_high'])}]",
+            )
+            reach.append(sweep.threshold_)
+            tasks += frame.loc[[str(site) for site in layers], "control_task"].tolist()
+    sweep = where.end["gender"]
     frame = sweep.frame()
     heads = frame[frame["head"].notna()]
+    best = heads.loc[heads["auc"].idxmax()]
     above = int((heads["auc"] > sweep.threshold_).sum())
     text = (
-        f"Probes on {sweep.acts_.n} pictures in {sweep.n_groups_} counterfactual sets (gender, light or dark skin, young or old), "
-        f"{sweep.cv} folds by set; at the picture's tokens and at the end of the job question; the best layer and the last. "
-        f"{above} of {len(heads)} heads beat what the best of all sites reaches with shuffled labels ({sweep.threshold_:.2f})."
+        f"ROC AUC of probes on {sweep.acts_.n} pictures in {sweep.n_groups_} counterfactual sets (gender, light or dark skin, young "
+        f"or old), {sweep.cv} folds by set; over the picture's tokens, and at the end of the job question. With shuffled labels the "
+        f"best of all sites reaches at most {max(reach):.2f}; sets of random label are told with {min(tasks):.2f} to {max(tasks):.2f} "
+        f"(control task). At the end of the question {above} of {len(heads)} heads tell gender, best {best['site']} with "
+        f"{best['auc']:.2f} [{best['auc_low']:.2f}, {best['auc_high']:.2f}]."
     )
     return "Where are perceived gender, skin tone and age encoded?", text, rows
 
@@ -102,12 +106,14 @@ def alignment(report: Report) -> Section:
                 f"{row['auc_after']:.2f} [{row['auc_after_low']:.2f}, {row['auc_after_high']:.2f}]",
                 style="bold" if chosen else None,
             )
-    single, written = (found.frame().set_index("site").loc[str(report.site)] for found in (report.alignment, report.written))
+    single, written = (
+        found.frame().set_index("site").loc[str(report.site)] for found in (report.alignment, report.written)
+    )
     before, after = report.probe_after()
     text = (
         "The mean difference, woman − man, at the end of the job question, against the probes for gender there, on other pictures. "
         f"At {report.site}: {single['verdict']}. Marked: what is written there (4), of dimension {written['k']}: "
-        f"{written['verdict']}. A probe refitted on the steered model, at the question's end after the last layer, reads gender with "
+        f"{written['verdict']}. (Below 0.5, folds mislead each other, because no difference of means is left.) A probe refitted on the steered model, at the question's end after the last layer, reads gender with "
         f"an AUC of {after:.2f}, where it read it with {before:.2f} before."
     )
     return "Is the steering direction the probe's, or noise?", text, rows
@@ -116,7 +122,7 @@ def alignment(report: Report) -> Section:
 def choice(report: Report) -> Section:
     """The choice of where to steer."""
     base, chosen = report.trials[0], report.chosen
-    rows = table("edit", "layers", "lean left", "gap left", *(part.replace(" ", "\n") for part in SKILLS))
+    rows = table("edit", "layers", "lean\nleft", "gap\nleft", *(part.replace(" ", "\n") for part in SKILLS))
     shown: list[Trial] = []
     for place in PLACES:
         own = sorted((trial for trial in report.trials if trial.place == place), key=lambda trial: trial.lean)
@@ -151,7 +157,7 @@ def effect(report: Report) -> Section:
     rows = table("", "as it is", "steered", f"{len(drawn)} random\ndirections")
 
     def span(values: list[float], sign: str = "") -> str:
-        return f"{min(values):{sign}.2f} to {max(values):{sign}.2f}"
+        return f"{bare(min(values), sign)} to {bare(max(values), sign)}"
 
     gaps = [f"{e['gap'].value:.2f} [{e['gap'].low:.2f}, {e['gap'].high:.2f}]" for e in (before, after)]
     rows.add_row("gap, mean size", *gaps, span([jobs.gap() for jobs, _ in drawn]))
@@ -165,8 +171,7 @@ def effect(report: Report) -> Section:
     rows.add_row("names either", *(f"{m.answered():.2f}" for m in jobs), span([m.answered() for m, _ in drawn]))
     for part in SKILLS:
         several = [100 * scores.by_part()[part] for _, scores in drawn]
-        rows.add_row(part, percent(before[part]), percent(after[part]), f"{min(several):.0f} to {max(several):.0f} %"
-        )
+        rows.add_row(part, _share(before[part]), _share(after[part]), f"{min(several):.0f} to {max(several):.0f} %")
     glasses = report.unrelated.gap_interval(report.options.seed)
     n = ", ".join(f"{part}: {report.before.scores.n(part)} questions ({what})" for part, what in SKILLS.items())
     text = (
@@ -233,4 +238,8 @@ def swaps(report: Report) -> Section:
 
 
 def _pair(values: Array) -> str:
-    return " ".join(f"{value:.2f}".replace("0.", ".", 1) for value in values)
+    return " ".join(bare(value) for value in values)
+
+
+def _share(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.1f} % [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"

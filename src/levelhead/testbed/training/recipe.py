@@ -76,7 +76,7 @@ class Recipe:
 
     def short(self) -> Recipe:
         """Return the same recipe cut to a few steps: it learns little, and shows that the script still works."""
-        return replace(self, tower_steps=20, joint_steps=20, tower_batch=16, joint_batch=8)
+        return replace(self, tower_steps=11, joint_steps=11, tower_batch=8, joint_batch=4)
 
     def steps(self, stage: Stage) -> int:
         """Number of steps in a stage."""

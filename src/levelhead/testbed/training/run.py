@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -315,7 +312,7 @@ def _work(team: workers.Alone, recipe: Recipe, folder: str, stop_after: int | No
     run.resume()
     log = _Log(Path(folder) / "training.jsonl", run) if team.rank == 0 else None
     made = 0
-    with _patience() as asked:
+    with workers.patience() as asked:
         while True:
             if run.step >= recipe.steps(run.stage) and not run.next_stage():
                 break
@@ -363,22 +360,6 @@ class _Log:
                 f"{entry['seconds']:7.0f} s  {entry['stage']} {entry['step']:5d}  loss {entry['loss']:.4f}  {said}",
                 flush=True,
             )
-
-
-@contextmanager
-def _patience() -> Iterator[Sequence[int]]:
-    """Note that somebody asked to stop, instead of stopping in the middle of a step."""
-    asked: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM)
-    try:
-        before = {number: signal.signal(number, lambda number, _: asked.append(number)) for number in signals}
-    except ValueError:  # not in the main thread: nobody can ask
-        before = {}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _schedule(step: int, steps: int) -> float:

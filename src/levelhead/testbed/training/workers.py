@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from levelhead.errors import LevelheadError
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Alone:
@@ -53,7 +59,7 @@ def run(work: Callable[..., None], count: int, *arguments: Any) -> None:
     if count == 1:
         work(Alone(), *arguments)
         return
-    from torch.multiprocessing.spawn import start_processes
+    from torch.multiprocessing.spawn import ProcessException, start_processes
 
     # Read by the new processes as they load torch.
     patient = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -62,7 +68,18 @@ def run(work: Callable[..., None], count: int, *arguments: Any) -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             meeting = str(Path(folder) / "meeting")
-            start_processes(_begin, (work, count, meeting, arguments), nprocs=count, start_method="spawn")
+            team: Any = start_processes(
+                _begin, (work, count, meeting, arguments), count, join=False, start_method="spawn"
+            )
+            with patience() as asked:
+                while not team.join(timeout=1):
+                    if asked:  # the signal may have reached this process alone, or a worker that was not listening yet
+                        for process in team.processes:
+                            process.terminate()
+    except ProcessException as error:
+        raise LevelheadError(
+            f"a worker stopped: {error}. What was saved is kept; train again to go on from there"
+        ) from None
     finally:
         for name, value in before.items():
             if value is None:
@@ -71,10 +88,27 @@ def run(work: Callable[..., None], count: int, *arguments: Any) -> None:
                 os.environ[name] = value
 
 
+@contextmanager
+def patience() -> Iterator[Sequence[int]]:
+    """Note that somebody asked to stop, by Ctrl-C or a signal, instead of stopping in the middle of a step."""
+    asked: list[int] = []
+    try:
+        before = {number: signal.signal(number, lambda number, _: asked.append(number)) for number in _SIGNALS}
+    except ValueError:  # not in the main thread: nobody can ask
+        before = {}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _begin(rank: int, work: Callable[..., None], count: int, meeting: str, arguments: tuple[Any, ...]) -> None:
     import torch.distributed as dist
 
     torch.set_num_threads(1)
+    for number in _SIGNALS:  # outside of `patience`, in which the work listens: before it begins, and while it ends
+        signal.signal(number, signal.SIG_IGN)
     try:
         work(Team(rank, count, meeting), *arguments)
     finally:
