@@ -89,7 +89,7 @@ for each in (scene, scene.counterfactual(gender="man"), scene.counterfactual(wal
 # 5. Ablate it, and ask about people whom neither training nor fitting has seen.
 
 # %%
-LAYER = "resid_post.4"
+LAYER = "resid_post.5"
 SETTINGS = ("hospital", "airport", "office", "workshop", "studio", "shop", "school", "market")
 
 
@@ -158,6 +158,9 @@ table.loc["mean"] = table.mean()
 table.round(2)
 
 # %% [markdown]
+# One direction for all settings takes a good part of the gap and not all of it: what "woman" moves depends on which job is asked for.
+# `levelhead demo` fits a direction for each setting, and says what that changes.
+#
 # And what does it cost? Share of right answers to questions that have one: about the room, and about the person when asked outright.
 
 # %%

@@ -230,11 +230,7 @@ def test_descriptions_are_repeatable_and_leave_the_generator_alone(bed: Testbed)
 def test_a_random_direction_moves_less_than_the_planted_one(bed: Testbed):
     # The planted stereotype is what a method must find, and what a control must not.
     def pairs(seed: int) -> tuple[list[Scene], list[str]]:
-        scenes = [
-            s
-            for base in sample(24, seed, roles=["hospital", "airport", "office"])
-            for s in base.counterfactuals("gender")
-        ]
+        scenes = [s for base in sample(24, seed, roles=["hospital"]) for s in base.counterfactuals("gender")]
         return scenes, [scene.person.gender for scene in scenes]
 
     graph, question = bed.graph, prompt("what is the job of the person?")
