@@ -264,6 +264,8 @@ def test_the_command_measures_and_says_what_is_broken(tmp_path: Path):
 
 
 def test_the_command_says_errors_in_a_sentence(tmp_path: Path):
+    result = CliRunner().invoke(app, ["measure", "--out", str(tmp_path / "missing" / "m.json")])
+    assert result.exit_code == 1 and "cannot be written" in " ".join(result.output.split())
     result = CliRunner().invoke(app, ["measure", "--model", str(tmp_path)])
     assert result.exit_code == 1 and "holds no testbed model" in " ".join(result.output.split())
     result = CliRunner().invoke(app, ["train", "--out", str(tmp_path / "x"), "--size", "huge"])

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-try:
-    import typer
-    from rich.console import Console
-except ImportError as error:
-    raise SystemExit(f"levelhead: the command line needs {error.name}; run: pip install 'levelhead[cli]'") from None
-
-# Read when torch is loaded, which happens inside of the commands. Threads that wait for each other by spinning make
-# a busy machine many times slower, and an idle one hardly faster.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 from levelhead import __version__
-from levelhead.errors import LevelheadError
+from levelhead.console import Console, commands, plainly, typer
 from levelhead.testbed.__main__ import app as testbed
 
 if TYPE_CHECKING:
     from levelhead.demo.options import Options
     from levelhead.demo.stages import Stages
 
-app = typer.Typer(
-    help="Find where a model keeps a protected attribute, check the direction, and steer the model level.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = commands("Find where a model keeps a protected attribute, check the direction, and steer the model level.")
 app.add_typer(testbed, name="testbed")
 
 
@@ -71,18 +55,13 @@ def demo(
 ) -> None:
     """Where a model keeps perceived gender, whether a direction is real, and what steering does to a bias."""
     console = Console()
-    try:
+    with plainly():
         from levelhead.demo.options import Options
         from levelhead.demo.stages import Stages
 
         names = tuple(dict.fromkeys(name.strip() for name in graphs.split(",") if name.strip()))
         options = Options(out, cache, names, controls, seed, verbose=not quiet, model=model)
         _demo(options, Stages(console), console)
-    except LevelheadError as error:
-        Console(stderr=True).print(f"levelhead: {error}", style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
 
 
 def _demo(options: Options, stages: Stages, console: Console) -> None:

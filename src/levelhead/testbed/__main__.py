@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-try:
-    import typer
-    from rich.console import Console
-    from rich.table import Table
-except ImportError as error:
-    raise SystemExit(f"levelhead: the command line needs {error.name}; run: pip install 'levelhead[cli]'") from None
-
-# Read when torch is loaded, which happens inside of the commands.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-from levelhead.errors import LevelheadError
+from levelhead.console import Console, commands, plainly, typer
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
 
-app = typer.Typer(
-    help="The testbed: pictures drawn by rule, and a small LLaVA with planted stereotypes.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = commands("The testbed: pictures drawn by rule, and a small LLaVA with planted stereotypes.")
 
 _Model = Annotated[Path | None, typer.Option(help="Folder of the model.", show_default="the weights in the package")]
-
-
-@contextmanager
-def _plainly() -> Iterator[None]:
-    """Errors that we raise on purpose are sentences, not tracebacks."""
-    try:
-        yield
-    except LevelheadError as error:
-        Console(stderr=True).print(f"levelhead: {error}", style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -53,7 +27,7 @@ def train(
     workers: Annotated[int, typer.Option(help="Processes, of one thread each.", min=1)] = 2,
 ) -> None:
     """Train the model from nothing, or go on with a run that was interrupted; the model ends up in OUT/model."""
-    with _plainly():
+    with plainly():
         from levelhead.testbed.training import Recipe
         from levelhead.testbed.training import train as run
         from levelhead.testbed.training.run import finished
@@ -79,13 +53,16 @@ def measure(
     seed: Annotated[int, typer.Option(help="Of pictures, sampling and intervals.", min=0)] = 20_000,
 ) -> None:
     """Measure skills, planted rates and captions on people whom training never showed; fails if a promise is broken."""
-    with _plainly():
+    with plainly():
         from levelhead.testbed.measure import measure as run
         from levelhead.testbed.weights import load
 
+        if out is not None and not out.exists():
+            _write(out, Path.touch)  # a place that cannot be written is better known now than after the work
+            out.unlink()
         bed = load(model)
         found = run(bed.graph, bed.planted, seed=seed, pictures=pictures, captions=captions)
-        console = Console(width=max(100, Console().width))
+        console = Console(width=max(120, Console().width))
         for title, frame, columns in (
             (f"Questions with one right answer (of {found.questions:,} asked)", found.skills, ("group", "kind", "right", "low", "high", "n", "pictures")),
             ("Planted rates", found.rates.sort_values(["kind", "name"]), ("what", "name", "planted", "found", "low", "high", "answered", "pictures")),
@@ -98,7 +75,9 @@ def measure(
             f"worst planted rate: {worst['what']}, off by {worst['off']:+.3f}; mean |off| {found.rates['off'].abs().mean():.3f}"
         )
         if out is not None:
-            out.write_text(json.dumps(found.record(), indent=1) + "\n", encoding="utf-8")
+            text = json.dumps(found.record(), indent=1) + "\n"
+            _write(out, lambda path: path.write_text(text, encoding="utf-8"))
+            console.print(out)
         broken = found.broken()
         for each in broken:
             console.print(f"[red]broken[/red] {each}", highlight=False)
@@ -115,12 +94,13 @@ def sheet(
     size: Annotated[int, typer.Option(help="Width of each picture, in pixels.", min=32)] = 160,
 ) -> None:
     """Draw a contact sheet of random scenes."""
-    with _plainly():
+    with plainly():
         from levelhead.testbed.drawing.sheet import contact_sheet
         from levelhead.testbed.scene import sample
 
         scenes = sample(n - n // 3, seed) + sample(n // 3, seed + 1, people=2)
         _write(out, contact_sheet(scenes, 8, size=size).save)
+        typer.echo(str(out))
 
 
 @app.command()
@@ -131,7 +111,7 @@ def concepts(
     size: Annotated[int, typer.Option(help="Width of each picture, in pixels.", min=32)] = 96,
 ) -> None:
     """Write counterfactual pictures of social concepts, over gender, skin tone and age, with their labels."""
-    with _plainly():
+    with plainly():
         from levelhead.testbed.pictures import concept_sets, write_set
 
         typer.echo(str(write_set(out, concept_sets(n, seed=seed), size=size)))
@@ -144,10 +124,11 @@ def _write(path: Path, save: Callable[[Path], Any]) -> None:
         save(path)
     except (OSError, ValueError) as error:
         raise FileError(f"'{path}' cannot be written: {error}") from None
-    typer.echo(str(path))
 
 
 def _table(title: str, frame: pd.DataFrame, columns: tuple[str, ...]) -> Table:
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(column, justify="left" if frame[column].dtype.kind not in "if" else "right", no_wrap=True)

@@ -84,7 +84,7 @@ def load(folder: str | os.PathLike[str] | None = None) -> Testbed:
 
     path = shipped() if folder is None else Path(folder)
     facts = _check(path)
-    with _quiet():
+    with quiet():
         processor = AutoProcessor.from_pretrained(path)
         model: Any = LlavaForConditionalGeneration.from_pretrained(path, dtype="float32", attn_implementation="eager")
     return Testbed(model.eval().requires_grad_(False), processor, Planted.from_record(facts["planted"]), facts)
@@ -147,7 +147,7 @@ def export(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".testbed-", dir=target.parent) as scratch:
             made = Path(scratch) / "model"
-            with _quiet():
+            with quiet():
                 model.half().save_pretrained(made)
                 processor().save_pretrained(made)
             facts = {
@@ -239,7 +239,7 @@ here and skin tone three because a drawing must draw something; people are more 
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the progress bars that transformers draws for files of any size."""
     with contextlib.redirect_stderr(io.StringIO()):
         yield

