@@ -230,7 +230,7 @@ class Run:
         patches, wanted = self.patches(pixels(scenes)), targets(scenes)
         loss, weight, seen = torch.zeros(()), 0.0, torch.zeros(2, len(TOPICS))
         for packed in pack(scenes, rngs, self.recipe, self.urgency):
-            excess = self._excess(patches[packed.pictures], packed)
+            excess = self.shortfall(patches[packed.pictures], packed)
             loss = loss + (packed.weights * excess).sum()
             weight += float(packed.weights.sum())
             counted = packed.topics >= 0
@@ -240,7 +240,7 @@ class Run:
         loss = loss + self.recipe.heads_weight * weight * heads
         return loss, weight, seen.flatten()
 
-    def _excess(self, patches: Float[Tensor, "picture patch width"], packed: Packed) -> Float[Tensor, " target"]:
+    def shortfall(self, patches: Float[Tensor, "picture patch width"], packed: Packed) -> Float[Tensor, " target"]:
         """Cross-entropy less its floor: zero when every planted rate is met exactly."""
         hidden = self.hidden(patches, packed)[packed.rows, packed.columns]
         logs = self.model.lm_head(hidden).log_softmax(-1)
