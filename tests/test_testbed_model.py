@@ -71,6 +71,15 @@ def test_all_three_graphs_load_its_folder_and_give_the_same_logits(bed: Testbed)
         assert graph.logits(batch).equal(plain), name
 
 
+def test_the_figures_beside_the_weights_are_theirs_and_keep_every_promise(bed: Testbed):
+    measured = json.loads((shipped() / "measured.json").read_text())
+    assert measured["sha256"] == bed.facts["sha256"]
+    assert measured["questions"] >= 2000
+    tables = {name: pd.DataFrame(measured[name]) for name in ("skills", "rates", "captions", "swaps")}
+    tables["captions"]["planted"] = tables["captions"]["planted"].astype(float)
+    assert Findings(**tables, questions=measured["questions"]).broken() == []
+
+
 # -- damage --------------------------------------------------------------------------------------------
 
 

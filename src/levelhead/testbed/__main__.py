@@ -75,7 +75,7 @@ def measure(
             f"worst planted rate: {worst['what']}, off by {worst['off']:+.3f}; mean |off| {found.rates['off'].abs().mean():.3f}"
         )
         if out is not None:
-            text = json.dumps(found.record(), indent=1) + "\n"
+            text = json.dumps({"sha256": bed.facts["sha256"], **found.record()}, indent=1) + "\n"
             _write(out, lambda path: path.write_text(text, encoding="utf-8"))
             console.print(out)
         broken = found.broken()
