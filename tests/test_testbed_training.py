@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 import torch
 
@@ -24,7 +25,7 @@ from levelhead.testbed.training import Recipe, checkpoint, train, workers
 from levelhead.testbed.training.packing import TOPICS, pack
 from levelhead.testbed.training.run import Run, finished, trained
 from levelhead.testbed.training.scenes import draw_scene, generator, pixels
-from levelhead.testbed.weights import SHORT, load, shipped
+from levelhead.testbed.weights import SHORT, fingerprint, load, shipped
 
 TINY = Recipe(size="small", tower_steps=4, joint_steps=4, tower_batch=4, joint_batch=4)
 
@@ -259,3 +260,13 @@ def test_the_recorded_run_begins_as_the_script_does(tmp_path: Path):
     train(tmp_path, recipe, worker_count=1, stop_after=11, verbose=False)
     for entry in lines(tmp_path):
         assert entry["loss"] == pytest.approx(recorded[entry["stage"], entry["step"]], rel=5e-3)
+
+
+def test_the_weights_were_trained_on_these_pictures():
+    facts = load().facts
+    trained_with = facts["versions"]["pillow"]
+    if trained_with != PIL.__version__:
+        pytest.skip(
+            f"the weights saw pictures of Pillow {trained_with}; this is {PIL.__version__}, install that one to compare"
+        )
+    assert fingerprint() == facts["pictures"], "the drawing has changed: train and measure anew (CONTRIBUTING.md)"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from levelhead.errors import FileError, InputError
 from levelhead.testbed.planted import Planted
+from levelhead.testbed.scene import sample
 
 if TYPE_CHECKING:
     from levelhead.graph import Graph
@@ -128,6 +129,7 @@ def export(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
     InputError
         If the run has not ended.
     """
+    import PIL
     import torch
     import transformers
 
@@ -159,7 +161,9 @@ def export(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
                     "levelhead": __version__,
                     "torch": torch.__version__,
                     "transformers": transformers.__version__,
+                    "pillow": PIL.__version__,
                 },
+                "pictures": fingerprint(),
                 "sha256": _sha256(made / WEIGHTS),
             }
             (made / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
@@ -174,6 +178,14 @@ def export(run: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise FileError(f"'{target}' cannot be written: {error.strerror or error}") from None
     return target
+
+
+def fingerprint() -> str:
+    """Sha256 over the pixels of a few hundred scenes: another drawing is another data set."""
+    digest = hashlib.sha256()
+    for scene in sample(200, 0) + sample(100, 1, people=2):
+        digest.update(scene.image().tobytes())
+    return digest.hexdigest()
 
 
 def _brief(log: Path) -> str:
