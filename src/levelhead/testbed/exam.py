@@ -73,15 +73,7 @@ class Exam:
 
     def logits(self, graph: Graph, steer: Steer | None = None) -> Float[Tensor, "question vocabulary"]:
         """Logits of the first word of every answer, in the order of the questions."""
-        found: Tensor | None = None
-        with torch.no_grad():
-            for batch, picked in zip(self.batches, self.rows, strict=True):
-                logits = graph.logits(batch, steer, last=True)[:, -1].float()
-                if found is None:
-                    found = torch.empty(len(self.items), logits.shape[1])
-                found[picked] = logits
-        assert found is not None
-        return found
+        return last_logits(graph, self.batches, self.rows, steer)
 
     def __call__(self, graph: Graph, steer: Steer | None = None) -> Answers:
         """Put the questions to a graph that is steered or not."""
@@ -153,6 +145,15 @@ class Answers:
                 }
             )
         return pd.DataFrame(rows)
+
+
+def last_logits(
+    graph: Graph, batches: Sequence[Mapping[str, Tensor]], rows: Sequence[Int[Tensor, " _"]], steer: Steer | None = None
+) -> Float[Tensor, "item vocabulary"]:
+    """Logits of the next word after every item of batches that were sorted by length; `rows` says which is which."""
+    with torch.no_grad():
+        found = torch.cat([graph.logits(batch, steer, last=True)[:, -1].float() for batch in batches])
+    return found[torch.cat(list(rows)).argsort()]
 
 
 def asked(scenes: Sequence[Scene], *kinds: str, planted: Planted | None = None, group: str | None = None) -> list[Item]:

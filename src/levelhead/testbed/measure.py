@@ -24,7 +24,7 @@ from levelhead.testbed.language import join
 from levelhead.testbed.model import IDS, WORDS, prompt
 from levelhead.testbed.planted import Planted
 from levelhead.testbed.scene import Scene, sample
-from levelhead.testbed.world import CONCEPTS, PERSON, PROTECTED, ROLES, SCENE, SETTINGS
+from levelhead.testbed.world import CONCEPTS, PERSON, PROTECTED, ROLES, SETTINGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +136,7 @@ def _skills(graph: Graph, planted: Planted, steer: Steer | None, seed: int, pict
     items = [item for item in asked(scenes, planted=planted) if item[1].group != "planted"]
     frame = Exam.of(graph, items)(graph, steer).frame()
     frame["picture"] = [id(scene) for scene, _ in items]
-    return _table(frame, ["group", "kind"], {"right": "right"}, seed), len(items)
+    return _table(frame, ["group", "kind"], "right", seed), len(items)
 
 
 # -- planted rates -------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def _rates(graph: Graph, planted: Planted, steer: Steer | None, seed: int, pictu
     turned = np.array([turn for _, turn in facing])
     frame["planted"] = np.where(turned, 1 - frame["target"], frame["target"])
     frame["found"] = np.where(turned, frame["mass"] - frame["found"], frame["found"])
-    table = _table(frame, ["kind", "name", "what"], {"found": "found"}, seed, also=("planted", "mass"))
+    table = _table(frame, ["kind", "name", "what"], "found", seed, also=("planted", "mass"))
     table["off"] = table["found"] - table["planted"]
     return table.rename(columns={"mass": "answered"}), len(items)
 
@@ -211,7 +211,7 @@ def _swaps(graph: Graph, planted: Planted, steer: Steer | None, seed: int, pictu
             kind = "job" if theme in SETTINGS else "concept"
             for scene in sample(max(4, pictures // 8), seed=[seed, number], roles=[theme.name], held_out=True):
                 base = scene.counterfactual(**{lean.attribute: high})
-                change = {attribute: _another(base, attribute)} if attribute else {lean.attribute: low}
+                change = {attribute: base.another(attribute)} if attribute else {lean.attribute: low}
                 swapped = base.counterfactual(**change)
                 first.append(asked([base], kind, planted=planted)[0])
                 second.append(asked([swapped], kind, planted=planted)[0])
@@ -227,14 +227,9 @@ def _swaps(graph: Graph, planted: Planted, steer: Steer | None, seed: int, pictu
                 "found": (answers.first[:n] - answers.first[n:]).numpy(),
             }
         )
-        rows.append(_table(frame, ["what"], {"found": "found"}, seed, also=("planted",)))
+        rows.append(_table(frame, ["what"], "found", seed, also=("planted",)))
         count += 2 * n
     return pd.concat(rows, ignore_index=True), count
-
-
-def _another(scene: Scene, attribute: str) -> str:
-    values = SCENE[attribute]
-    return values[(values.index(getattr(scene, attribute)) + 1 + scene.seed % (len(values) - 1)) % len(values)]
 
 
 # -- captions ------------------------------------------------------------------------------------------
@@ -330,23 +325,26 @@ def caption_rates(said: Iterable[tuple[Scene, str]], planted: Planted, seed: int
 # -- tables --------------------------------------------------------------------------------------------
 
 
-def _table(
-    frame: pd.DataFrame, by: list[str], values: dict[str, str], seed: int, also: tuple[str, ...] = ()
-) -> pd.DataFrame:
-    """Means by group, with intervals over pictures."""
+def _table(frame: pd.DataFrame, by: list[str], value: str, seed: int, also: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Means of a column by group, with intervals over pictures."""
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
     for key, part in frame.groupby(by, sort=False):
-        row: dict[str, Any] = dict(zip(by, key if isinstance(key, tuple) else (key,), strict=True))
         pictures = pd.factorize(part["picture"])[0]
-        for column, name in values.items():
-            numbers = torch.tensor(part[column].to_numpy(dtype=float))
-            row[name] = float(numbers.mean())
-            row["low"], row["high"] = _interval(numbers, pictures, seed)
-        row |= {name: float(part[name].mean()) for name in also}
-        row |= {"n": len(part), "pictures": int(pictures.max()) + 1}
-        rows.append(row)
+        numbers = torch.tensor(part[value].to_numpy(dtype=float))
+        low, high = _interval(numbers, pictures, seed)
+        rows.append(
+            {
+                **dict(zip(by, key if isinstance(key, tuple) else (key,), strict=True)),
+                value: float(numbers.mean()),
+                "low": low,
+                "high": high,
+                **{name: float(part[name].mean()) for name in also},
+                "n": len(part),
+                "pictures": int(pictures.max()) + 1,
+            }
+        )
     return pd.DataFrame(rows)
 
 

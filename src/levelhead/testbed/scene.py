@@ -186,6 +186,12 @@ class Scene:
             people[where] = replace(people[where], **own)
         return replace(self, people=tuple(people), **room)
 
+    def another(self, attribute: str) -> str:
+        """Return a value that an attribute does not have, in a picture of one person: the seed picks which."""
+        values = VALUES[attribute]
+        steps = 1 + self.seed % (len(values) - 1)
+        return values[(values.index(self.labels[attribute]) + steps) % len(values)]
+
     def with_people(self, **changes: str) -> Scene:
         """Return the same scene with attributes of everybody in it changed."""
         for name, value in changes.items():

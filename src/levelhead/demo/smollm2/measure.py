@@ -16,6 +16,7 @@ from levelhead.demo.smollm2.sentences import Sentence, occupations
 from levelhead.errors import InputError
 from levelhead.graph import Graph
 from levelhead.steer import Steer
+from levelhead.testbed.exam import last_logits
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,7 @@ class Prompts:
 
     def last_logits(self, graph: Graph, steer: Steer | None = None) -> Float[Tensor, "sentence vocabulary"]:
         """Logits of the next word after every sentence."""
-        found: Tensor | None = None
-        with torch.no_grad():
-            for batch, picked in zip(self.batches, self.rows, strict=True):
-                logits = graph.logits(batch, steer, last=True)[:, -1].float()
-                if found is None:
-                    found = torch.empty(len(self.sentences), logits.shape[1])
-                found[picked] = logits
-        assert found is not None
-        return found
+        return last_logits(graph, self.batches, self.rows, steer)
 
     def pronouns_in(self, logits: Float[Tensor, "sentence vocabulary"]) -> Pronouns:
         """She against he, for every sentence."""

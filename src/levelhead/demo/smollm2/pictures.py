@@ -7,7 +7,7 @@ from typing import Any
 
 from levelhead import plots
 from levelhead.demo import results
-from levelhead.demo.results import spell
+from levelhead.demo.results import heads_read, spell
 from levelhead.demo.smollm2.findings import Report
 from levelhead.demo.smollm2.sentences import occupations
 
@@ -58,12 +58,9 @@ def _layers_title(report: Report) -> str:
 
 
 def _heads_title(report: Report) -> str:
-    frame: Any = report.sweep.frame()
-    heads = frame[frame["head"].notna()]
-    able = int((heads["auc"] > report.sweep.threshold_).sum())
-    best = heads.loc[heads["auc"].idxmax()]
+    able, count, best = heads_read(report.sweep)
     return (
-        f"{able} of {len(heads)} heads tell she-names from he-names,\n"
+        f"{able} of {count} heads tell she-names from he-names,\n"
         f"head {best['head']} of layer {best['layer']} best of all"
     )
 

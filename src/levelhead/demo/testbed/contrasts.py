@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from levelhead.testbed.exam import Item, asked
 from levelhead.testbed.planted import Planted
-from levelhead.testbed.scene import VALUES, Scene, sample
+from levelhead.testbed.scene import Scene, sample
 from levelhead.testbed.world import CONCEPTS, SETTINGS, TRAITS, Theme
 
 Split: TypeAlias = Literal["fit", "validation", "test"]
@@ -92,10 +92,7 @@ def instead(contrasts: Sequence[Contrast], attribute: str, planted: Planted) -> 
     found: list[Contrast] = []
     for number, each in enumerate(contrasts):
         scene = each.sides[number % 2]
-        values = VALUES[attribute]
-        steps = 1 + scene.seed % (len(values) - 1)
-        value = values[(values.index(scene.labels[attribute]) + steps) % len(values)]
-        pair = scene, scene.counterfactual(**{attribute: value})
+        pair = scene, scene.counterfactual(**{attribute: scene.another(attribute)})
         found.append(_contrast(each.kind, each.name, pair, planted, attribute))
     return found
 

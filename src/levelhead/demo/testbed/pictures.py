@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from levelhead import plots
 from levelhead.demo import results
-from levelhead.demo.results import spell
+from levelhead.demo.results import heads_read, spell
 from levelhead.demo.testbed.findings import Report
 from levelhead.demo.testbed.sheet import COLUMNS
 from levelhead.demo.testbed.variants import BUDGET, PLACES
@@ -150,13 +150,9 @@ def layers_title(report: Report) -> str:
 
 def heads_title(report: Report) -> str:
     """How many heads read gender."""
-    sweep = report.where.end["gender"]
-    frame: Any = sweep.frame()
-    heads = frame[frame["head"].notna()]
-    able = int((heads["auc"] > sweep.threshold_).sum())
-    best = heads.loc[heads["auc"].idxmax()]
+    able, count, best = heads_read(report.where.end["gender"])
     return (
-        f"{able} of {len(heads)} heads tell pictures of women from those of men\n"
+        f"{able} of {count} heads tell pictures of women from those of men\n"
         f"at the end of the question, head {best['head']} of layer {best['layer']} best of all"
     )
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from levelhead.demo import summary
 from levelhead.demo.intervals import Array, Estimate
-from levelhead.demo.results import spell
+from levelhead.demo.results import heads_read, spell
 from levelhead.demo.summary import Section, bare, percent, short, table
 from levelhead.demo.testbed.contrasts import LEVEL, Contrast
 from levelhead.demo.testbed.findings import Report
@@ -77,15 +77,12 @@ def probes(report: Report) -> Section:
             reach.append(sweep.threshold_)
             tasks += frame.loc[[str(site) for site in layers], "control_task"].tolist()
     sweep = where.end["gender"]
-    frame = sweep.frame()
-    heads = frame[frame["head"].notna()]
-    best = heads.loc[heads["auc"].idxmax()]
-    above = int((heads["auc"] > sweep.threshold_).sum())
+    above, count, best = heads_read(sweep)
     text = (
         f"ROC AUC of probes on {sweep.acts_.n} pictures in {sweep.n_groups_} counterfactual sets (gender, light or dark skin, young "
         f"or old), {sweep.cv} folds by set; over the picture's tokens, and at the end of the job question. With shuffled labels the "
         f"best of all sites reaches at most {max(reach):.2f}; sets of random label are told with {min(tasks):.2f} to {max(tasks):.2f} "
-        f"(control task). At the end of the question {above} of {len(heads)} heads tell gender, best {best['site']} with "
+        f"(control task). At the end of the question {above} of {count} heads tell gender, best {best['site']} with "
         f"{best['auc']:.2f} [{best['auc_low']:.2f}, {best['auc_high']:.2f}]."
     )
     return "Where are perceived gender, skin tone and age encoded?", text, rows

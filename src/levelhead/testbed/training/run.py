@@ -131,7 +131,6 @@ class Run:
         self.stage: Stage = STAGES[0]
         self.step = 0
         self.seconds = 0.0
-        self.urgency = dict.fromkeys(range(-1, len(TOPICS)), 1.0)
         self.excess = dict.fromkeys(range(len(TOPICS)), math.log(2))
         self.optimizer = self._optimizer()
 
@@ -253,15 +252,14 @@ class Run:
             if counts[number] > 0:
                 mean = float(sums[number] / counts[number])
                 self.excess[number] += 0.05 * (mean - self.excess[number])
-        self._urge()
         return {"topics": {TOPICS[n]: round(value, 4) for n, value in self.excess.items()}}
 
-    def _urge(self) -> None:
-        # What is answered badly is asked more often.
-        usual = sum(self.excess.values()) / len(self.excess)
+    @property
+    def urgency(self) -> dict[int, float]:
+        """How often each topic is asked, relative to the others: what is answered badly, more often."""
+        usual = max(sum(self.excess.values()) / len(self.excess), 1e-6)
         low, high = _URGENCY
-        for number, value in self.excess.items():
-            self.urgency[number] = min(high, low + value / max(usual, 1e-6))
+        return {number: min(high, low + value / usual) for number, value in self.excess.items()}
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -291,8 +289,6 @@ class Run:
         self.heads.load_state_dict(_under("heads.", tensors))
         self.stage, self.step, self.seconds = facts["stage"], facts["step"], facts["seconds"]
         self.excess = dict(enumerate(facts["excess"]))
-        if self.stage == "joint" and self.step:
-            self._urge()
         self.optimizer = self._optimizer()
         if self.step:
             checkpoint.restore_optimizer(self.optimizer, tensors)
