@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from levelhead import operators
-from levelhead.edits import Ablate, Add, Affine, Edit, Rotate, from_params
+from levelhead.edits import Ablate, Add, Affine, Edit, Erase, Rotate, from_params
 from levelhead.errors import EditError
 
 D = 6
@@ -29,6 +29,8 @@ MAKERS: dict[str, Callable[..., Edit]] = {
     "add": lambda **o: Add(noise(D, **o)),
     "ablate a direction": lambda **o: Ablate(noise(D, **o)),
     "ablate a span to a point": lambda **o: Ablate(noise(3, D, **o), noise(D, **o)),
+    "erase": lambda **o: Erase(noise(2, D, **o), 0.1 * noise(3, D, **o)[1:]),
+    "erase to a point": lambda **o: Erase(noise(2, D, **o), 0.1 * noise(3, D, **o)[1:], noise(D, **o)),
     "affine": lambda **o: Affine(noise(D, **o), noise(2, D, **o)[1]),
     "affine, scale": lambda **o: Affine(scale=noise(D, **o)),
     "affine, sparse": lambda **o: Affine(noise(2, **o), noise(2, 2, **o)[1], index=torch.tensor([4, 1])),
@@ -41,7 +43,7 @@ each_edit = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def written(h: Tensor, *steps: tuple[Any, ...], now: Any = None) -> Tensor:
     """Run steps given as (edit, strength[, head])."""
     full = [
-        (str(n), edit.kind, strength, "all", head[0] if head else None, edit.params)
+        (str(n), edit.kind, strength, "all", head[0] if head else None, edit.params, None)
         for n, (edit, strength, *head) in enumerate(steps)
     ]
     return operators.apply(h, full, now, {})
@@ -189,7 +191,7 @@ def test_a_mask_leaves_other_tokens_to_the_bit_and_the_tally_counts_vectors() ->
     now = operators.open_pass({"input_ids": ids, "attention_mask": (ids > 0).long()}, operators.new_run())
     h, tally = noise(2, 3, D, seed=1), {}
     h[0, 0] = float("nan")
-    steps = [(scope, "add", 1.0, scope, None, Add(torch.ones(D)).params) for scope in ("all", "last", "continuation")]
+    steps = [(scope, "add", 1.0, scope, None, Add(torch.ones(D)).params, None) for scope in ("all", "last", "continuation")]
     found = operators.apply(h, steps, now, tally)
     assert {key: int(count) for key, count in tally.items()} == {"all": 5, "last": 2}
     torch.testing.assert_close(found[:, 1:] - h[:, 1:], torch.tensor([[1.0, 2], [1, 2]])[..., None].expand(2, 2, D))
@@ -206,7 +208,7 @@ def test_trap_08_gradients_flow_into_the_stream_and_the_parameters(make: Any, he
     def run(stream: Tensor, *values: Tensor) -> Tensor:
         given = {**params, **dict(zip(names, values, strict=True))}
         # Twice at one place, on a tensor that autograd needs: an in-place write would be caught.
-        steps = [("0", kind, 0.7, "all", head, given), ("1", kind, -0.4, "all", head, given)]
+        steps = [("0", kind, 0.7, "all", head, given, None), ("1", kind, -0.4, "all", head, given, None)]
         return operators.apply(stream.sin(), steps, None, {})
 
     stream = noise(2, 2 * D if head else D, seed=1, dtype=torch.float64).requires_grad_()

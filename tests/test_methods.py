@@ -46,7 +46,7 @@ def means_of(acts: Activations, site: Any, labels: Any) -> dict[Any, Any]:
 
 
 def through(edit: Edit, h: Tensor, strength: float = 1.0) -> Tensor:
-    return operators.apply(h, [("0", edit.kind, strength, "all", None, edit.params)], None, {})
+    return operators.apply(h, [("0", edit.kind, strength, "all", None, edit.params, None)], None, {})
 
 
 # -- mean differences ----------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def test_trap_01_a_module_may_return_a_tensor_or_a_tuple() -> None:
 
 def test_trap_03_an_edit_follows_the_activations_to_their_device() -> None:
     h = torch.zeros(1, 3, 4, device="meta", dtype=torch.bfloat16)
-    step = ("0", "ablate", 1.0, "all", None, Ablate(torch.ones(4), torch.ones(4)).params)
+    step = ("0", "ablate", 1.0, "all", None, Ablate(torch.ones(4), torch.ones(4)).params, None)
     now = operators.open_pass({"inputs_embeds": h}, operators.new_run())
     out = operators.apply(h, [step], now, {})
     assert out.device.type == "meta" and out.dtype == torch.bfloat16

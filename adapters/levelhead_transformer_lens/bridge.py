@@ -75,6 +75,11 @@ class BridgeGraph(HookGraph):
 
     def hooks(self, steer: Steer, batch: Mapping[str, Tensor] | None = None) -> list[tuple[str, Callable[..., Any]]]:
         """See `levelhead.Steer.hooks`."""
+        if steer.gates and batch is None:
+            raise AdapterError(
+                "a gated steer needs the encoded inputs: steer.hooks(bridge, batch); without them, one hook "
+                "cannot tell another what the gate decided"
+            )
         tally: dict[str, Any] = {}
         run = operators.new_run(self.map.image_ids)
         opened = None if batch is None else operators.open_pass({**batch}, run)

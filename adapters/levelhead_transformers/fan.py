@@ -52,11 +52,10 @@ class Fan:
         # Pictures that are added between blocks, and keys that later blocks share, are tied to the first rows.
         if "deepstack_visual_embeds" in parameters_of(modules.decoder) or getattr(config, "num_kv_shared_layers", 0):
             return None
-        firsts = [
-            len(blocks) if site.layer is None else site.layer + (site.component == "resid_post") for site in steer.sites
-        ]
+        sites = [*steer.sites, *(gate.site for gate in steer.gates)]
+        firsts = [len(blocks) if site.layer is None else site.layer + (site.component == "resid_post") for site in sites]
         first = min(firsts)
-        if any(site.component == "resid_pre" and site.layer == 0 for site in steer.sites):
+        if any(site.component == "resid_pre" and site.layer == 0 for site in sites):
             return None  # a bridge's hook point there comes before the block itself
         return cls(blocks, first, times)
 

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from levelhead.align import Alignment, align
     from levelhead.capture import Activations, Moments, capture
     from levelhead.doctor import doctor
-    from levelhead.edits import Ablate, Add, Affine, Rotate
+    from levelhead.edits import Ablate, Add, Affine, Erase, Rotate
     from levelhead.errors import LevelheadError
     from levelhead.files import load
+    from levelhead.gates import Gate
     from levelhead.graph import graph
-    from levelhead.methods import MeanDifference, RandomDirection
+    from levelhead.methods import MeanDifference, ProbeGate, RandomDirection
     from levelhead.probes import ProbeSweep
     from levelhead.sites import Site
     from levelhead.steer import Steer
@@ -34,13 +35,16 @@ _HOMES = {
     "Add": "edits",
     "Ablate": "edits",
     "Affine": "edits",
+    "Erase": "edits",
     "Rotate": "edits",
     "Steer": "steer",
     "Site": "sites",
     "load": "files",
     "graph": "graph",
     "doctor": "doctor",
+    "Gate": "gates",
     "MeanDifference": "methods",
+    "ProbeGate": "methods",
     "RandomDirection": "methods",
     "ProbeSweep": "probes",
     "align": "align",
@@ -71,8 +75,11 @@ __all__ = [
     "Add",
     "Affine",
     "Alignment",
+    "Erase",
     "LevelheadError",
+    "Gate",
     "MeanDifference",
+    "ProbeGate",
     "Moments",
     "ProbeSweep",
     "RandomDirection",

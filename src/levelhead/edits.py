@@ -16,7 +16,7 @@ from levelhead.errors import EditError
 
 
 class Edit:
-    """An operator at a site; frozen. Subclasses are `Add`, `Ablate`, `Affine`, `Rotate`.
+    """An operator at a site; frozen. Subclasses are `Add`, `Ablate`, `Erase`, `Affine`, `Rotate`.
 
     Attributes
     ----------
@@ -153,6 +153,65 @@ class Ablate(Edit):
         return self._params["basis"].detach()
 
 
+class Erase(Edit):
+    """Take away along some directions what others read, an oblique projection: ``h - strength * W'(R h - R at)``.
+
+    The map of LEACE (Belrose et al. 2023, arXiv 2306.03819), which removes what a linear probe can read at the least
+    change to h. Where both sets of directions are one orthonormal basis, it is `Ablate`.
+
+    Parameters
+    ----------
+    read : Float[Tensor, "k d"]
+        R: what is read; of rank k.
+    write : Float[Tensor, "k d"]
+        W: what is subtracted for one unit of each reading.
+    at : Float[Tensor, "d"], optional
+        The point whose readings are put in place, such as the mean of the activations.
+
+    Raises
+    ------
+    EditError
+        For shapes that differ, non-finite numbers.
+    """
+
+    kind = "erase"
+
+    def __init__(self, read: Tensor, write: Tensor, at: Tensor | None = None) -> None:
+        given = {"read": read, "write": write}
+        for name, rows in given.items():
+            if rows.dim() != 2 or 0 in rows.shape or not rows.is_floating_point():
+                raise EditError(f"Erase: '{name}' of shape [k, d] is needed; found {_describe(rows)}")
+        if read.shape != write.shape:
+            raise EditError(
+                f"Erase: read has shape {tuple(read.shape)}, and write {tuple(write.shape)}; they must agree"
+            )
+        params = {name: rows.to(_full(rows.dtype)) for name, rows in given.items()}
+        if at is not None:
+            at = _vector(at, "Erase", "at")
+            if at.shape[0] != read.shape[1]:
+                raise EditError(f"Erase: the directions have width {read.shape[1]}, and the point has {at.shape[0]}")
+            params["offset"] = params["read"] @ at.to(params["read"])
+        self._freeze(params, read.shape[1])
+
+    @classmethod
+    def restore(cls, params: dict[str, Tensor]) -> Erase:
+        """Build from `params`, to the bit."""
+        edit = object.__new__(cls)
+        read, write, offset = params["read"], params["write"], params.get("offset")
+        if read.shape != write.shape or (offset is not None and len(offset) != len(read)):
+            raise EditError(
+                f"Erase: read {tuple(read.shape)}, write {tuple(write.shape)} and offset "
+                f"{None if offset is None else tuple(offset.shape)} do not belong together"
+            )
+        edit._freeze(params, read.shape[1])
+        return edit
+
+    def directions(self) -> Float[Tensor, "k d"]:
+        """Unit directions that the edit writes along."""
+        write = self._params["write"].detach()
+        return write / write.norm(dim=1, keepdim=True).clamp_min(torch.finfo(write.dtype).tiny)
+
+
 class Affine(Edit):
     """``h + strength * (scale * h + shift)``, elementwise; the map of DSO (arXiv 2512.15926, eq. B.1).
 
@@ -238,11 +297,12 @@ class Rotate(Edit):
         return edit
 
 
-KINDS: dict[str, type[Edit]] = {cls.kind: cls for cls in (Add, Ablate, Affine, Rotate)}
+KINDS: dict[str, type[Edit]] = {cls.kind: cls for cls in (Add, Ablate, Erase, Affine, Rotate)}
 
 LAYOUTS: dict[str, list[dict[str, int]]] = {
     "add": [{"vector": 1}],
     "ablate": [{"basis": 2}, {"basis": 2, "offset": 1}],
+    "erase": [{"read": 2, "write": 2}, {"read": 2, "write": 2, "offset": 1}],
     "affine": [
         {**given, **index}
         for given in ({"scale": 1}, {"shift": 1}, {"scale": 1, "shift": 1})
@@ -267,7 +327,7 @@ def from_params(kind: str, params: dict[str, Tensor]) -> Edit:
         found = ", ".join(f"{name}{list(value.shape)}" for name, value in params.items()) or "nothing"
         raise EditError(f"edit of kind '{kind}' cannot be made from {found}")
     cls = KINDS[kind]
-    if issubclass(cls, (Ablate, Rotate)):
+    if issubclass(cls, (Ablate, Erase, Rotate)):
         return cls.restore(params)
     return cls(**params)
 

@@ -21,14 +21,16 @@ from torch import Tensor
 
 from levelhead.edits import LAYOUTS, from_params
 from levelhead.errors import FileError, LevelheadError
+from levelhead.gates import Gate
 from levelhead.sites import Site
 from levelhead.steer import Entry, Steer
 
-SCHEMA = 1
+SCHEMAS = (1, 2)
+"""What is read; what has gates is written as 2, since a reader of 1 would leave them out."""
 TENSORS, CARD, README = "steer.safetensors", "card.json", "README.md"
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
 MAX_HEADER = 64 * 2**20
-_FACTS = ("entries", "schema", "strength", "strength_convention", "format")
+_FACTS = ("entries", "gates", "schema", "strength", "strength_convention", "format")
 
 
 def save(steer: Steer, path: str | PathLike[str]) -> None:
@@ -56,6 +58,8 @@ def save(steer: Steer, path: str | PathLike[str]) -> None:
         for number, entry in enumerate(steer.entries)
         for name, value in entry.edit.params.items()
     }
+    for number, gate in enumerate(steer.gates):
+        tensors[f"gate.{number}.weight"] = gate.weight.cpu().contiguous()
     unknown = sorted({str(t.dtype) for t in tensors.values() if t.dtype not in DTYPES.values()})
     if unknown:
         raise FileError(f"cannot save tensors of {', '.join(unknown)}; use float32, float16, bfloat16 or float64")
@@ -140,12 +144,15 @@ def load(path: str | PathLike[str]) -> Steer:
             f"'{file}' was not written by levelhead: its header has no card; use levelhead.Steer to wrap foreign vectors"
         )
     card = _read_card(text, file)
-    described = _check_tensors(card, header, file)
+    described, gated = _check_tensors(card, header, file)
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(file), framework="pt", device="cpu") as opened:
-            entries = [_entry(fields, number, names, opened, file) for number, (fields, names) in enumerate(described)]
+            gates = [_gate(fields, number, opened, file) for number, fields in enumerate(gated)]
+            entries = [
+                _entry(fields, number, names, gates, opened, file) for number, (fields, names) in enumerate(described)
+            ]
     except SafetensorError as error:
         raise FileError(f"'{file}' is damaged: {error}") from error
     facts = {key: value for key, value in card.items() if key not in _FACTS}
@@ -161,9 +168,16 @@ def describe(steer: Steer) -> dict[str, Any]:
         strengths: Any = steer.strength.tolist()
     else:
         strengths = steer.strength
+    gates = steer.gates
+    gated: dict[str, Any] = {}
+    if gates:
+        gated["gates"] = [
+            {"site": str(g.site), "per": g.per, "soft": g.soft, "bias": g.bias, "weight": _sized(g.weight)}
+            for g in gates
+        ]
     return {
         "format": "levelhead steer",
-        "schema": SCHEMA,
+        "schema": 2 if gates else 1,
         "basis": steer.basis,
         **{key: value for key, value in steer.card.items() if key not in _FACTS},
         "strength": strengths,
@@ -174,14 +188,17 @@ def describe(steer: Steer) -> dict[str, Any]:
                 "kind": entry.edit.kind,
                 "strength": entry.strength,
                 "scope": entry.scope,
-                "params": {
-                    name: {"shape": list(value.shape), "dtype": _dtype_name(value.dtype)}
-                    for name, value in entry.edit.params.items()
-                },
+                "params": {name: _sized(value) for name, value in entry.edit.params.items()},
+                **({} if entry.gate is None else {"gate": gates.index(entry.gate)}),
             }
             for entry in steer.entries
         ],
+        **gated,
     }
+
+
+def _sized(value: Tensor) -> dict[str, Any]:
+    return {"shape": list(value.shape), "dtype": _dtype_name(value.dtype)}
 
 
 def readme(card: Mapping[str, Any]) -> str:
@@ -193,6 +210,11 @@ def readme(card: Mapping[str, Any]) -> str:
         ("Sites", ", ".join(sites if len(sites) < 9 else [*sites[:4], "...", *sites[-2:]]) + f" ({len(sites)} edits)"),
         ("Edits", ", ".join(sorted({entry["kind"] for entry in card["entries"]}))),
         ("Scope", ", ".join(sorted({entry["scope"] for entry in card["entries"]}))),
+        *(
+            [("Gates", ", ".join(f"{gate['site']}, per {gate['per']}" for gate in card["gates"]))]
+            if "gates" in card
+            else []
+        ),
         ("Strength", f"{card['strength']:g}; {card['strength_convention']}"),
         ("Basis", str(card.get("basis", "hf"))),
         ("Data", _named(card, "data", "name")),
@@ -253,17 +275,36 @@ def _read_card(text: Any, file: Path) -> dict[str, Any]:
         raise FileError(f"'{file}': the card in its header is not JSON ({error})") from error
     if not isinstance(card, dict) or not isinstance(card.get("entries"), list) or not card["entries"]:
         raise FileError(f"'{file}': the card in its header describes no edits")
-    if card.get("schema") != SCHEMA:
+    if card.get("schema") not in SCHEMAS:
         raise FileError(
-            f"'{file}' has card schema {card.get('schema')!r}, and this levelhead reads schema {SCHEMA}; "
+            f"'{file}' has card schema {card.get('schema')!r}, and this levelhead reads {' and '.join(map(str, SCHEMAS))}; "
             "install the version that wrote it, or a newer one"
         )
     return card
 
 
-def _check_tensors(card: dict[str, Any], header: dict[str, Any], file: Path) -> list[tuple[dict[str, Any], list[str]]]:
+Described = tuple[list[tuple[dict[str, Any], list[str]]], list[dict[str, Any]]]
+"""Edits with the names of their tensors, and gates, as a card has them."""
+
+
+def _check_tensors(card: dict[str, Any], header: dict[str, Any], file: Path) -> Described:
     described: list[tuple[dict[str, Any], list[str]]] = []
     expected: set[str] = set()
+    gates = card.get("gates", [])
+    if not isinstance(gates, list) or not all(isinstance(fields, dict) for fields in gates):
+        raise FileError(f"'{file}': the card's gates are no list of gates")
+    for number, fields in enumerate(gates):
+        where, name = f"'{file}', gate {number}", f"gate.{number}.weight"
+        try:
+            Site.parse(str(fields["site"]))
+            size = fields["weight"]
+            shape, dtype = list(map(int, size["shape"])), str(size["dtype"])
+        except LevelheadError as error:
+            raise FileError(f"{where}: {error}") from error
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+            raise FileError(f"{where}: the card lacks or garbles {error}") from error
+        _check_tensor(name, shape, dtype, header, where)
+        expected.add(name)
     for number, fields in enumerate(card["entries"]):
         where = f"'{file}', edit {number}"
         try:
@@ -276,29 +317,42 @@ def _check_tensors(card: dict[str, Any], header: dict[str, Any], file: Path) -> 
             raise FileError(f"{where}: the card lacks or garbles {error}") from error
         if {name: len(shape) for name, (shape, _) in sizes.items()} not in LAYOUTS.get(kind, []):
             raise FileError(f"{where}: the card gives a '{kind}' edit the parameters {sorted(sizes)}, which make none")
+        gate = fields.get("gate")
+        if gate is not None and (not isinstance(gate, int) or not 0 <= gate < len(gates)):
+            raise FileError(f"{where}: it stands behind gate {gate!r}, and the card has {len(gates)} gates")
         for name, (shape, dtype) in sizes.items():
-            found = header.get(f"{number}.{name}")
-            if found is None:
-                raise FileError(f"{where}: tensor '{number}.{name}' is on the card and not in the file")
-            bits = 64 if dtype in ("F64", "I64") else 32 if dtype == "F32" else 16
-            begin, end = found["data_offsets"]
-            if dtype not in DTYPES or found["dtype"] != dtype or found["shape"] != shape:
-                raise FileError(
-                    f"{where}: tensor '{number}.{name}' should be {dtype} {shape} by the card, and is {found['dtype']} {found['shape']}"
-                )
-            if (end - begin) * 8 != prod(shape) * bits:
-                raise FileError(
-                    f"{where}: tensor '{number}.{name}' has {end - begin} bytes, which {dtype} {shape} does not take"
-                )
+            _check_tensor(f"{number}.{name}", shape, dtype, header, where)
         expected |= {f"{number}.{name}" for name in sizes}
         described.append((fields, list(sizes)))
     extra = sorted(set(header) - expected - {"__metadata__"})
     if extra:
         raise FileError(f"'{file}' holds tensors that the card does not describe: {', '.join(extra[:5])}")
-    return described
+    return described, gates
 
 
-def _entry(fields: dict[str, Any], number: int, names: list[str], opened: Any, file: Path) -> Entry:
+def _check_tensor(name: str, shape: list[int], dtype: str, header: dict[str, Any], where: str) -> None:
+    found = header.get(name)
+    if found is None:
+        raise FileError(f"{where}: tensor '{name}' is on the card and not in the file")
+    bits = 64 if dtype in ("F64", "I64") else 32 if dtype == "F32" else 16
+    begin, end = found["data_offsets"]
+    if dtype not in DTYPES or found["dtype"] != dtype or found["shape"] != shape:
+        raise FileError(
+            f"{where}: tensor '{name}' should be {dtype} {shape} by the card, and is {found['dtype']} {found['shape']}"
+        )
+    if (end - begin) * 8 != prod(shape) * bits:
+        raise FileError(f"{where}: tensor '{name}' has {end - begin} bytes, which {dtype} {shape} does not take")
+
+
+def _gate(fields: dict[str, Any], number: int, opened: Any, file: Path) -> Gate:
+    try:
+        weight: Tensor = opened.get_tensor(f"gate.{number}.weight")
+        return Gate(str(fields["site"]), weight, float(fields["bias"]), fields["per"], bool(fields["soft"]))
+    except (LevelheadError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise FileError(f"'{file}', gate {number}: {error}") from error
+
+
+def _entry(fields: dict[str, Any], number: int, names: list[str], gates: list[Gate], opened: Any, file: Path) -> Entry:
     try:
         params = {name: opened.get_tensor(f"{number}.{name}") for name in names}
         return Entry(
@@ -306,6 +360,7 @@ def _entry(fields: dict[str, Any], number: int, names: list[str], opened: Any, f
             from_params(str(fields["kind"]), params),
             float(fields.get("strength", 1.0)),
             str(fields.get("scope", "all")),
+            None if fields.get("gate") is None else gates[fields["gate"]],
         )
     except (LevelheadError, TypeError, ValueError, OverflowError) as error:
         raise FileError(f"'{file}', edit {number} at '{fields['site']}': {error}") from error

@@ -4,8 +4,9 @@ A forward hook, a TransformerLens hook, an nnsight trace and an NDIF server all 
 it imports torch alone: a remote server refuses most of the standard library. Everything that reaches it
 is a tensor, a number, a string, or a list, tuple or dictionary of them.
 
-A *step* is ``(key, kind, strength, scope, head, params)``; a place in the model carries a list of them.
-A *run* is a dictionary that lives as long as one prompt is being worked on; a *pass* is what one forward
+A *step* is ``(key, kind, strength, scope, head, params, gate)``; a place in the model carries a list of them.
+A step of kind ``gate`` or ``soft gate`` writes nothing: it decides where the steps that carry its key as their
+gate do. A *run* is a dictionary that lives as long as one prompt is being worked on; a *pass* is what one forward
 pass of the model looks like: which absolute positions it covers, and which of them are pads or pictures.
 """
 
@@ -19,7 +20,7 @@ import torch
 
 def new_run(image_ids: tuple | list = (), prompt: int | None = None) -> dict:
     """Start a run: `image_ids` are the token ids of pictures, `prompt` the prompt's length where it is known."""
-    return {"image_ids": list(image_ids), "prompt": prompt}
+    return {"image_ids": list(image_ids), "prompt": prompt, "gates": {}}
 
 
 def open_pass(call: dict, run: dict) -> dict:
@@ -46,6 +47,8 @@ def open_pass(call: dict, run: dict) -> dict:
         "image_ids": run["image_ids"],
         "attention": attention,
         "masks": {},
+        "gates": {},
+        "sequence_gates": run["gates"],
     }
 
 
@@ -101,25 +104,71 @@ def apply(h: torch.Tensor, steps: list, now: dict | None, tally: dict) -> torch.
     """Run the steps of one place on its tensor ``h`` [..., d] and return a new tensor; ``h`` is not written.
 
     `now` is the pass, or None in the vision tower and the projector, where every row is a picture's.
-    `tally` counts the vectors written, by key.
+    `tally` counts the vectors written, by key. Gates read ``h`` as it came, before any step writes it.
     """
+    for key, kind, _, scope, head, params, _ in steps:
+        if kind in GATES and now is not None:
+            _decide(_part(h, head), kind, key, scope, params, now)
     pieces, width = None, 0
-    for key, kind, strength, scope, head, params in steps:
+    for key, kind, strength, scope, head, params, gate in steps:
+        if kind in GATES:
+            continue
         mask = True if now is None else mask_of(scope, now)
         if mask is False:
             continue
-        if head is None:
-            if pieces is not None:
-                h, pieces = torch.cat(pieces, dim=-1), None
-            h = _write(h, kind, strength, mask, params)
-        else:
-            if pieces is None:
-                width = h.shape[-1] // head[1]
-                pieces = list(h.split(width, dim=-1))
-            pieces[head[0]] = _write(pieces[head[0]], kind, strength, mask, params)
-        written = h.numel() // h.shape[-1] if mask is True else mask.sum()
+        if gate is not None and now is not None:
+            mask, strength = _gated(mask, strength, now["gates"].get(gate, now["sequence_gates"].get(gate)))
+        written = 0
+        if mask is not False:
+            if head is None:
+                if pieces is not None:
+                    h, pieces = torch.cat(pieces, dim=-1), None
+                h = _write(h, kind, strength, mask, params)
+            else:
+                if pieces is None:
+                    width = h.shape[-1] // head[1]
+                    pieces = list(h.split(width, dim=-1))
+                pieces[head[0]] = _write(pieces[head[0]], kind, strength, mask, params)
+            written = h.numel() // h.shape[-1] if mask is True else mask.sum()
         tally[key] = tally.get(key, 0) + written
     return h if pieces is None else torch.cat(pieces, dim=-1)
+
+
+def _part(h: torch.Tensor, head: tuple | None) -> torch.Tensor:
+    return h if head is None else h.split(h.shape[-1] // head[1], dim=-1)[head[0]]
+
+
+def _decide(h: torch.Tensor, kind: str, key: str, per: str, params: dict, now: dict) -> None:
+    """Let a linear probe say where its steps write: a number in [0, 1] for each token, or for each row.
+
+    ``sequence`` is decided at the prompt's last token, and holds for the whole run from there on.
+    """
+    score = h.detach().float() @ params["weight"].to(h.device).float() + params["bias"].to(h.device).float()
+    share = torch.sigmoid(score) if kind == "soft gate" else (score > 0).float()
+    if per == "token":
+        now["gates"][key] = share
+        return
+    last = mask_of("last", now)
+    if last is not False:
+        at_last = share if last is True else torch.where(last.to(share.device), share, 0.0)
+        now["sequence_gates"][key] = at_last.sum(dim=1, keepdim=True)
+
+
+def _gated(
+    mask: bool | torch.Tensor, strength: float | torch.Tensor, share: torch.Tensor | None
+) -> tuple[bool | torch.Tensor, float | torch.Tensor]:
+    """Where a gated step writes and how strongly; a gate that has not been decided yet is closed."""
+    if share is None or not bool((share > 0).any()):
+        return False, strength
+    if bool((share < 1).any()):
+        opened = (share > 0) if isinstance(mask, bool) else mask.to(share.device) & (share > 0)
+        if not bool(opened.any()):
+            return False, strength
+        mask = opened
+        if isinstance(strength, torch.Tensor) and strength.dim() == 1:
+            strength = strength.to(share.device)[:, None]
+        strength = (strength * share)[..., None]
+    return mask, strength
 
 
 def _write(
@@ -139,7 +188,8 @@ def _write(
     new = OPERATORS[kind](wide, strength, params).to(h.dtype)
     if isinstance(mask, bool):
         return new
-    return torch.where(mask.to(h.device)[..., None], new, h)
+    mask = mask.to(h.device)[..., None]
+    return torch.where(mask, new, h)
 
 
 def add(h: torch.Tensor, strength: float | torch.Tensor, params: dict) -> torch.Tensor:
@@ -153,6 +203,14 @@ def ablate(h: torch.Tensor, strength: float | torch.Tensor, params: dict) -> tor
     if "offset" in params:
         inside = inside - params["offset"]
     return h - strength * (inside @ params["basis"])
+
+
+def erase(h: torch.Tensor, strength: float | torch.Tensor, params: dict) -> torch.Tensor:
+    """``h - s*W'(R h - c)``: what the rows of R read is taken away along the rows of W, an oblique projection."""
+    inside = h @ params["read"].T
+    if "offset" in params:
+        inside = inside - params["offset"]
+    return h - strength * (inside @ params["write"])
 
 
 def affine(h: torch.Tensor, strength: float | torch.Tensor, params: dict) -> torch.Tensor:
@@ -195,7 +253,8 @@ def _cos_sin(turn: float | torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor,
     return torch.cos(turn), torch.sin(turn)
 
 
-OPERATORS = {"add": add, "ablate": ablate, "affine": affine, "rotate": rotate}
+OPERATORS = {"add": add, "ablate": ablate, "erase": erase, "affine": affine, "rotate": rotate}
+GATES = ("gate", "soft gate")
 
 
 def take(h: torch.Tensor, mode: str, where: torch.Tensor) -> torch.Tensor:

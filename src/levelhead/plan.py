@@ -6,13 +6,15 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from levelhead.errors import EditError, InputError, UntouchedSteerWarning
+from levelhead.gates import Gate
 from levelhead.graph import Graph, Location
 from levelhead.steer import Entry, Steer
 
-Step = tuple[str, str, float | Tensor, str, tuple[int, int] | None, dict[str, Tensor]]
+Step = tuple[str, str, float | Tensor, str, tuple[int, int] | None, dict[str, Tensor], str | None]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def plan(steer: Steer, graph: Graph) -> list[Placed]:
             "no_processing=True), or fit on this one"
         )
     places: dict[tuple[str, str], Placed] = {}
+    gates: dict[Gate, str] = {}
     for number, entry in enumerate(steer.entries):
         location = _fit(entry, graph)
         strength = steer.strength * entry.strength
@@ -48,10 +51,28 @@ def plan(steer: Steer, graph: Graph) -> list[Placed]:
                 )
         elif strength == 0:
             continue
-        head = None if entry.site.head is None else (entry.site.head, location.heads or 1)
-        step: Step = (str(number), entry.edit.kind, strength, entry.scope, head, entry.edit.params)
+        if entry.gate is not None and entry.gate not in gates:
+            gates[entry.gate] = f"gate {len(gates)}"
+            where, step = _gate(entry.gate, gates[entry.gate], graph)
+            places.setdefault(where.place, Placed(where, [])).steps.append(step)
+        gate = None if entry.gate is None else gates[entry.gate]
+        step = (str(number), entry.edit.kind, strength, entry.scope, _head(location), entry.edit.params, gate)
         places.setdefault(location.place, Placed(location, [])).steps.append(step)
     return sorted(places.values(), key=lambda placed: placed.location.site.whole)
+
+
+def _head(location: Location) -> tuple[int, int] | None:
+    return None if location.site.head is None else (location.site.head, location.heads or 1)
+
+
+def _gate(gate: Gate, key: str, graph: Graph) -> tuple[Location, Step]:
+    location = graph.locate(gate.site)
+    if len(gate.weight) != location.width:
+        raise EditError(
+            f"the gate at '{gate.site}' has width {len(gate.weight)}, and the model has {location.width} there ({location})"
+        )
+    params = {"weight": gate.weight, "bias": torch.tensor(gate.bias)}
+    return location, (key, "soft gate" if gate.soft else "gate", 1.0, gate.per, _head(location), params, None)
 
 
 def _fit(entry: Entry, graph: Graph) -> Location:
@@ -88,20 +109,13 @@ def check(steer: Steer, graph: Graph) -> dict[str, str]:
     }
 
 
-def counts(steer: Steer, tally: dict[str, Any]) -> dict[str, int]:
-    """Vectors written at each site, from an adapter's tally."""
-    written: dict[str, int] = {}
-    for number, entry in enumerate(steer.entries):
-        written[str(entry.site)] = written.get(str(entry.site), 0) + int(tally.get(str(number), 0))
-    return written
-
-
 def report(steer: Steer, tally: dict[str, Any]) -> None:
     """Warn of the sites that a steer was meant to write and no forward pass wrote."""
     if not isinstance(steer.strength, Tensor) and steer.strength == 0:
         return
     silent = {str(entry.site) for entry in steer.entries if isinstance(entry.strength, Tensor) or entry.strength != 0}
-    silent -= {site for site, number in counts(steer, tally).items() if number}
+    # A gate that stayed closed did its work: its edits are on the tally with nothing written.
+    silent -= {str(entry.site) for number, entry in enumerate(steer.entries) if str(number) in tally}
     if silent:
         names = ", ".join(sorted(silent)[:6]) + (", ..." if len(silent) > 6 else "")
         warnings.warn(

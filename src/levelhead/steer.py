@@ -15,6 +15,7 @@ from torch import Tensor
 
 from levelhead.edits import Edit
 from levelhead.errors import EditError, InputError, SiteError
+from levelhead.gates import Gate
 from levelhead.sites import Patterns, Site, covers
 from levelhead.tokens import check_scope
 
@@ -37,12 +38,15 @@ class Entry:
         This entry's own factor, or one for each row of a batch; the steer's strength multiplies it.
     scope : str
         Which tokens are written (`levelhead.tokens.SCOPES`).
+    gate : Gate, optional
+        A probe that decides where, of these.
     """
 
     site: Site
     edit: Edit
     strength: float | Tensor = 1.0
     scope: str = "all"
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, init=False)
@@ -97,6 +101,8 @@ class Steer:
         for entry in entries:
             check_scope(entry.scope, entry.site)
             _check_strength(entry.strength)
+            if entry.gate is not None:
+                _check_gate(entry.gate, entry.site)
             if not entry.site.writable:
                 raise SiteError(
                     f"'{entry.site}' is read only: a write there would reach the MLP branch and not the residual "
@@ -112,6 +118,12 @@ class Steer:
     def sites(self) -> list[Site]:
         """The sites it writes, in execution order."""
         return sorted({entry.site for entry in self.entries})
+
+    @property
+    def gates(self) -> list[Gate]:
+        """The gates of its edits, each once, in execution order."""
+        found = dict.fromkeys(entry.gate for entry in self.entries if entry.gate is not None)
+        return sorted(found, key=lambda gate: gate.site)
 
     @property
     def basis(self) -> str:
@@ -133,7 +145,8 @@ class Steer:
         shown = ", ".join(names if len(names) < 5 else [*names[:2], "...", names[-1]])
         kinds = "+".join(sorted({entry.edit.kind for entry in self.entries}))
         scopes = "+".join(sorted({entry.scope for entry in self.entries}))
-        return f"Steer({kinds} at {shown}; {len(self)} edits, scope {scopes}, strength {_show(self.strength)})"
+        gated = "".join(f", {gate!r}" for gate in self.gates)
+        return f"Steer({kinds} at {shown}; {len(self)} edits, scope {scopes}{gated}, strength {_show(self.strength)})"
 
     def directions(self) -> dict[Site, Float[Tensor, "k d"]]:
         """Unit directions written at each site, where the edit has fixed ones (`Add`, `Ablate`)."""
@@ -186,6 +199,25 @@ class Steer:
         """The same steer, writing other tokens."""
         entries = tuple(replace(entry, scope=check_scope(scope, entry.site)) for entry in self.entries)
         return _with(self, entries=entries)
+
+    def gated(self, gate: Gate | None) -> Steer:
+        """The same steer behind a gate, or behind none.
+
+        Parameters
+        ----------
+        gate : Gate or None
+            In place of those that the edits have; see `levelhead.ProbeGate`, which fits one.
+
+        Returns
+        -------
+        Steer
+
+        Raises
+        ------
+        SiteError
+            When the gate reads later than some edit writes.
+        """
+        return _with(self, entries=tuple(replace(entry, gate=gate) for entry in self.entries))
 
     def annotate(self, **facts: Any) -> Steer:
         """The same steer with more on its card."""
@@ -277,6 +309,15 @@ class Steer:
 def _with(steer: Steer, **changes: Any) -> Steer:
     card = changes.get("card", steer.card)
     return Steer(changes.get("entries", steer.entries), strength=changes.get("strength", steer.strength), card=card)
+
+
+def _check_gate(gate: Gate, site: Site) -> None:
+    if site.tower != "language":
+        raise SiteError(f"'{site}' cannot stand behind a gate: pictures are encoded before any token is read")
+    if site.whole < gate.site.whole:
+        raise SiteError(
+            f"'{site}' cannot stand behind a gate at '{gate.site}', which is read later; put the gate at '{site}' or before"
+        )
 
 
 def _check_strength(strength: Strength) -> float | Tensor:
