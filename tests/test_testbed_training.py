@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,12 @@ def test_another_seed_is_another_model(whole: Path, tmp_path: Path):
     assert not same(weights(tmp_path), weights(whole))
 
 
+# Saved and logged five times as often as usual, so that a few steps do; its workers load this file as well.
 PROGRAM = """
 import sys
+import levelhead.testbed.training.run as run
 from levelhead.testbed.training import Recipe, train
+run.SAVE_EVERY, run.LOG_EVERY = 10, 2
 if __name__ == "__main__":
     recipe = Recipe(size="small", tower_steps=400, joint_steps=4, tower_batch=4, joint_batch=4)
     train(sys.argv[1], recipe, worker_count=int(sys.argv[2]))
@@ -95,10 +99,12 @@ def begin(folder: Path, worker_count: int) -> subprocess.Popen[str]:
         start_new_session=True,
     )
     log = folder / "run" / "training.jsonl"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not (log.exists() and len(log.read_text().splitlines()) > 7):
-        assert run.poll() is None, run.communicate()
-        assert time.monotonic() < deadline
+        if run.poll() is not None or time.monotonic() > deadline:
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)
+            pytest.fail(f"it ended or dawdled: {run.communicate()}")
         time.sleep(0.05)
     return run
 
@@ -113,17 +119,17 @@ def position(folder: Path) -> int:
 def test_interrupted_by_hand_it_saves_where_it_is(tmp_path: Path, send: Callable[[int, int], None]):
     run = begin(tmp_path, 2)
     send(run.pid, signal.SIGINT)
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=120)
     assert run.returncode == 0, errors
     assert "Traceback" not in errors
     saved = position(tmp_path / "run")
-    assert saved == lines(tmp_path / "run")[-1]["step"] + 1 > 70
+    assert saved == lines(tmp_path / "run")[-1]["step"] + 1 > 14
 
 
 def test_killed_it_goes_on_from_its_last_checkpoint(tmp_path: Path):
     run = begin(tmp_path, 1)
     os.killpg(run.pid, signal.SIGKILL)
-    run.communicate(timeout=60)
+    run.communicate(timeout=120)
     saved = position(tmp_path / "run")
     assert saved > 0
     recipe = Recipe.from_record(json.loads((tmp_path / "run" / "recipe.json").read_text()))
@@ -139,7 +145,7 @@ def test_a_worker_that_dies_is_said(tmp_path: Path):
     if not children.exists():
         pytest.skip("needs Linux's /proc to find the workers")
     os.kill(max(map(int, children.read_text().split())), signal.SIGKILL)
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=120)
     assert run.returncode == 1
     assert "a worker stopped" in errors and "train again to go on from there" in errors
 
