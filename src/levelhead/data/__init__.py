@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from levelhead.data.dataset import Dataset
@@ -21,6 +22,26 @@ from levelhead.data.validation import check_splits, validate
 
 if TYPE_CHECKING:
     from levelhead.data.choice_pairs import make_choice_pairs as make_choice_pairs
+    from levelhead.data.mention_split import split_by_mention as split_by_mention
+    from levelhead.data.mention_steps import MentionSteps as MentionSteps
+    from levelhead.data.mentioned import MentionSplit as MentionSplit
+    from levelhead.data.open_prompts import OPEN_PROMPTS as OPEN_PROMPTS
+    from levelhead.data.open_prompts import PERSON_PROMPTS as PERSON_PROMPTS
+    from levelhead.data.open_prompts import open_prompts as open_prompts
+    from levelhead.data.open_prompts import people_of as people_of
+    from levelhead.data.open_prompts import person_prompts as person_prompts
+
+_HOMES = {
+    "make_choice_pairs": "choice_pairs",
+    "split_by_mention": "mention_split",
+    "MentionSteps": "mention_steps",
+    "MentionSplit": "mentioned",
+    "OPEN_PROMPTS": "open_prompts",
+    "PERSON_PROMPTS": "open_prompts",
+    "open_prompts": "open_prompts",
+    "people_of": "open_prompts",
+    "person_prompts": "open_prompts",
+}
 
 __all__ = [
     "load",
@@ -31,6 +52,14 @@ __all__ = [
     "describe",
     "make_choice_pairs",
     "open_picture",
+    "open_prompts",
+    "person_prompts",
+    "people_of",
+    "OPEN_PROMPTS",
+    "PERSON_PROMPTS",
+    "split_by_mention",
+    "MentionSplit",
+    "MentionSteps",
     "Dataset",
     "Report",
     "Entry",
@@ -45,8 +74,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "make_choice_pairs":
-        from levelhead.data.choice_pairs import make_choice_pairs
-
-        return make_choice_pairs
+    # What asks a model something is loaded at its first use.
+    if name in _HOMES:
+        value = getattr(import_module(f"levelhead.data.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
     raise AttributeError(f"module 'levelhead.data' has no attribute '{name}'")

@@ -25,12 +25,19 @@ if TYPE_CHECKING:
     from levelhead.metrics.decisions import Choices
     from levelhead.metrics.measures import (
         Accuracy,
+        AnswerCheck,
+        Answers,
         Drift,
+        Fluency,
+        LogOddsGap,
         Measure,
         MentionRate,
         OccupationBias,
+        ProbeAfter,
         Reading,
+        SentimentGap,
         StereotypePreference,
+        TextLoss,
         TextPerplexity,
     )
     from levelhead.metrics.preferences import Pairs
@@ -51,8 +58,15 @@ __all__ = [
     "Reading",
     "OccupationBias",
     "StereotypePreference",
+    "Answers",
+    "LogOddsGap",
     "MentionRate",
+    "SentimentGap",
+    "Fluency",
+    "AnswerCheck",
+    "ProbeAfter",
     "Accuracy",
+    "TextLoss",
     "TextPerplexity",
     "Drift",
 ]

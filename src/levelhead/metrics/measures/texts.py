@@ -16,8 +16,8 @@ from levelhead.steer import Steer, Strengths
 
 
 @dataclass(frozen=True)
-class TextPerplexity(Asked[CapabilityRecord]):
-    """Perplexity of texts under the model itself, steered or not.
+class TextLoss(Asked[CapabilityRecord]):
+    """Loss on texts under the model itself, steered or not, in nats a token.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class TextPerplexity(Asked[CapabilityRecord]):
     window: int = 256
     pieces: int | None = None
     batch_size: int = 4
-    name: str = "perplexity"
+    name: str = "loss on texts"
     better: Better = field(default="lower", init=False)
     bounds: tuple[float, float] | None = field(default=None, init=False)
     chance: float = field(default=float("inf"), init=False)
@@ -43,11 +43,26 @@ class TextPerplexity(Asked[CapabilityRecord]):
         def run(
             steer: Steer | None = None, strengths: Strengths | None = None, *, verbose: bool = False
         ) -> list[Reading]:
-            return [_read(losses, texts.tokens) for losses in texts(steer, strengths, verbose=verbose)]
+            return [self._read(losses, texts.tokens) for losses in texts(steer, strengths, verbose=verbose)]
 
         return run
 
+    def _read(self, losses: Float[np.ndarray, " item"], tokens: Float[np.ndarray, " item"]) -> Reading:
+        return Reading(ratio_of(losses, tokens), len(losses))
 
-def _read(losses: Float[np.ndarray, " item"], tokens: Float[np.ndarray, " item"]) -> Reading:
-    nats = ratio_of(losses, tokens)
-    return Reading(lambda weights: np.exp(nats(weights)), len(losses))
+
+@dataclass(frozen=True)
+class TextPerplexity(TextLoss):
+    """Perplexity of texts: `TextLoss`, exponentiated.
+
+    Parameters
+    ----------
+    records, window, pieces, batch_size, name
+        As in `TextLoss`.
+    """
+
+    name: str = "perplexity"
+
+    def _read(self, losses: Float[np.ndarray, " item"], tokens: Float[np.ndarray, " item"]) -> Reading:
+        nats = ratio_of(losses, tokens)
+        return Reading(lambda weights: np.exp(nats(weights)), len(losses))
