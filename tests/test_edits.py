@@ -191,7 +191,9 @@ def test_a_mask_leaves_other_tokens_to_the_bit_and_the_tally_counts_vectors() ->
     now = operators.open_pass({"input_ids": ids, "attention_mask": (ids > 0).long()}, operators.new_run())
     h, tally = noise(2, 3, D, seed=1), {}
     h[0, 0] = float("nan")
-    steps = [(scope, "add", 1.0, scope, None, Add(torch.ones(D)).params, None) for scope in ("all", "last", "continuation")]
+    steps = [
+        (scope, "add", 1.0, scope, None, Add(torch.ones(D)).params, None) for scope in ("all", "last", "continuation")
+    ]
     found = operators.apply(h, steps, now, tally)
     assert {key: int(count) for key, count in tally.items()} == {"all": 5, "last": 2}
     torch.testing.assert_close(found[:, 1:] - h[:, 1:], torch.tensor([[1.0, 2], [1, 2]])[..., None].expand(2, 2, D))

@@ -17,9 +17,9 @@ import words
 from levelhead.cli import app
 from levelhead.errors import FileError, InputError
 from levelhead.evaluate.benchmarks import BENCHMARKS, Score, score
+from levelhead.evaluate.decisions.smollm2 import pronouns
 from levelhead.evaluate.page import evaluation_table, put, score_table
 from levelhead.evaluate.run import evaluate
-from levelhead.evaluate.smollm2 import pronouns
 from levelhead.evaluate.subject import Options, Size
 from levelhead.metrics.statistics import Estimate
 
@@ -112,6 +112,27 @@ def test_the_testbed_is_evaluated_and_written(tmp_path: Path) -> None:
     table = evaluation_table(found)
     assert table.count("| as it is |") == 2 and "1 random for mean difference, ablated" in table
     assert "mean difference, added, in full" in table, "full strength is shown where it was not chosen"
+
+
+@pytest.mark.slow
+def test_what_nobody_asked_about_is_silenced_and_what_is_asked_is_answered(tmp_path: Path) -> None:
+    """The promise of the suite of mentions on few pictures: the reported figures are `make results`'."""
+    found = evaluate(Options(suite="mentions", out=tmp_path, verbose=False), size=Size(0.25, 1, (0.0, 1.0), 199))
+    result, bias = found.result, found.result.measures["bias"]
+    for method in ("mean difference, gated", "one step, gated"):
+        assert result.at("none", 0.0).estimate.value > 0.7
+        assert result.at(method, 1.0).estimate.value < 0.3 * result.at("none", 0.0).estimate.value
+        for name in ("neutral questions", "gender, asked outright", "grammatical captions", "object and role right"):
+            assert result.at(method, 1.0, name).estimate.value > 0.95
+        assert result.at(method, 1.0, "who is the doctor?").change.value == pytest.approx(0, abs=0.02)
+    drawn = [p for p in result.points if p.kind == "random" and p.measure == bias[0]]
+    assert len(drawn) == 2 and max(abs(p.change.value) for p in drawn) < 0.15
+    cosines = found.subject.tables["Cosine with the data-set based vector"]
+    assert cosines["one step"].max() > 0.5
+    found.write()
+    assert json.loads((tmp_path / "summary.json").read_text())["suite"] == "mentions"
+    table = evaluation_table(found)
+    assert "| one step, gated | 1 |" in table and "The whole frontier" in table and "How one step was selected" in table
 
 
 def test_pronouns_of_occupations_follow_and_of_named_people_are_right() -> None:

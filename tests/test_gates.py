@@ -201,13 +201,22 @@ def test_a_probe_gate_finds_the_site_the_direction_and_the_threshold() -> None:
     torch.testing.assert_close(gate.weight, -torch.tensor(theirs.coef_[0]).float(), rtol=1e-3, atol=1e-3)
 
 
+def even_opens(acts: lh.Activations, labels: list[str], groups: list[int]) -> float:
+    fitter = ProbeGate(open_on="open")
+    fitter.fit(acts, labels, groups)
+    return fitter.opens_[0]
+
+
 def test_a_strict_gate_opens_for_as_few_of_the_others_as_was_asked() -> None:
     acts, labels, groups = planted(300)
     strict = ProbeGate(open_on="open", false_open=0.02)
     gate, even = strict.fit(acts, labels, groups), ProbeGate(open_on="open").fit(acts, labels, groups)
     assert strict.opens_[1] <= 0.02 and gate.bias < even.bias
-    with pytest.raises(InputError, match="share between 0 and 1"):
-        ProbeGate(false_open=1.5).fit(acts, labels)
+    wide = ProbeGate(open_on="open", missed=0.01)
+    assert wide.fit(acts, labels, groups).bias > even.bias and wide.opens_[0] >= 0.99 > even_opens(acts, labels, groups)
+    for wrong in ({"false_open": 1.5}, {"missed": 0.1, "false_open": 0.1}):
+        with pytest.raises(InputError, match="share between 0 and 1"):
+            ProbeGate(**wrong).fit(acts, labels)
     with pytest.raises(InputError, match="not among the labels"):
         ProbeGate(open_on="ajar").fit(acts, labels)
     with pytest.raises(InputError, match="all are 'x'"):

@@ -14,9 +14,9 @@ import torch
 import levelhead as lh
 import tiny
 import words
-from levelhead import Add, Affine, Steer
+from levelhead import Add, Steer
 from levelhead.data.records import CapabilityRecord, ChoiceRecord, PairRecord, PromptRecord
-from levelhead.errors import EditError, InputError
+from levelhead.errors import InputError
 from levelhead.metrics import (
     Accuracy,
     Drift,
@@ -64,7 +64,8 @@ class Known:
         def run(steer: Steer | None = None, strengths: Any = None, *, verbose: bool = False) -> list[Reading]:
             self.log.append((len(self.records), prefix, strengths))
             drawn = steer is not None and steer.card.get("method", {}).get("name") == "RandomDirection"
-            values = [0.0 if steer is None or drawn else float(s) for s in strengths or [0.0]]
+            own = 1.0 if steer is None else float(steer.strength)
+            values = [0.0 if steer is None or drawn else own * float(s) for s in strengths or [0.0]]
             return [Reading(mean_of(self.of(s) + noise), len(noise)) for s in values]
 
         return run
@@ -213,8 +214,6 @@ def test_what_cannot_be_run_is_refused_before_anything_runs() -> None:
         arguments: dict[str, Any] = {"steers": STEER, "bias": [bias], "verbose": False, **change}
         with pytest.raises(InputError, match=match):
             tradeoff(graph(), **arguments)
-    with pytest.raises(EditError, match="fixed direction"):
-        tradeoff(graph(), Steer({"ln1.0": Affine(scale=VECTOR)}), bias=[bias], verbose=False)
     assert bias.log == []
     one = Known(lambda s: s, (Item("a"), Item("a")), name="bias")
     with pytest.raises(InputError, match="too few to cut"):
@@ -286,3 +285,46 @@ def test_measures_need_records() -> None:
     for measure in (OccupationBias, Accuracy, StereotypePreference, TextPerplexity, MentionRate):
         with pytest.raises(InputError, match=f"{measure.__name__} needs records to ask; found none"):
             measure([])
+
+
+# -- selecting -----------------------------------------------------------------------------------------
+
+
+def selected(**more: Any) -> lh.Selection:
+    """Of two candidates at three strengths: the stronger one costs a skill, and a perplexity."""
+    strong = Steer({"resid_post.1": Add(VECTOR)}, strength=2.0)
+    bias = Known(lambda s: 0.5 - 0.2 * s, name="bias")
+    skill = Known(lambda s: 0.9 if s < 1.5 else 0.7, name="skill", better="higher")
+    loss = Known(lambda s: 3.0 * (1 + 0.02 * s), name="loss", bounds=None)
+    given: dict[str, Any] = {"strengths": (0.5, 1.0), "verbose": False, "limits": {"loss": 0.05}}
+    return lh.select(graph(), {"weak": STEER, "strong": strong}, bias, [skill, loss], **(given | more))
+
+
+def test_what_is_selected_does_most_within_every_limit() -> None:
+    found = selected()
+    # strong at .5 and weak at 1 do the same at the same cost; the weaker strength goes first.
+    assert (found.name, found.strength, found.unsteered) == ("strong", 0.5, pytest.approx(0.5, abs=0.01))
+    assert found.steer.strength == 1.0 and found.steer.card["selected"]["of"] == 4
+    frame = found.frame().set_index(["candidate", "strength"])
+    assert frame.loc[("strong", 1.0), "allowed"] == np.False_ and frame.loc[("strong", 1.0), "skill"] == pytest.approx(
+        0.2, abs=0.01
+    )
+    assert frame.loc[("weak", 0.5), "loss"] == pytest.approx(0.01, abs=0.001), "relative, where there are no bounds"
+    assert selected(budget=0.3).strength == 1.0 and selected(budget=0.3).name == "strong"
+
+
+def test_where_nothing_is_allowed_the_steer_is_a_no_op() -> None:
+    found = selected(limits={"loss": 0.001})
+    assert (found.name, found.strength, found.steer.strength) == ("none", 0.0, 0.0) and len(found.trials) == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"strengths": (0.0, 1.0)}, "strengths above 0"),
+        ({"limits": {"speed": 0.1}}, "limits are by name"),
+    ],
+)
+def test_bad_selections_say_so(more: dict[str, Any], expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        selected(**more)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from nnsight.intervention.iterator import Iterations
 
 from levelhead import operators
+from levelhead_transformers.base import tracked
 
 
 def write(root, names, places, image_ids, prompt, tally):
@@ -52,6 +53,19 @@ def exchange(envoy, side, steps, now, tally):
         envoy.output = (operators.apply(value[0], steps, now, tally), *value[1:])
     else:
         envoy.output = operators.apply(value, steps, now, tally)
+
+
+def track(envoy, side):
+    """The same tensor, in a form that a gradient can be asked for, put in its own stead."""
+    value = envoy.input if side == "input" else envoy.output
+    tensor = value[0] if isinstance(value, tuple) else value
+    new = tracked(tensor)
+    if new is not tensor:
+        if side == "input":
+            envoy.input = new
+        else:
+            envoy.output = (new, *value[1:]) if isinstance(value, tuple) else new
+    return new
 
 
 def first_tensor(envoy, side):

@@ -12,12 +12,13 @@ from nnsight.intervention.interleaver import Mediator
 from torch import Tensor
 
 from levelhead.errors import AdapterError
+from levelhead.graph import Location
 from levelhead.plan import Placed, plan, report
 from levelhead.sites import Site
 from levelhead.steer import Steer
 from levelhead.tokens import Reader
-from levelhead_nnsight.inside import first_tensor, write, write_pictures
-from levelhead_transformers.base import ModuleGraph, generation, take
+from levelhead_nnsight.inside import first_tensor, track, write, write_pictures
+from levelhead_transformers.base import ModuleGraph, Objective, generation, take
 from levelhead_transformers.modules import parameters_of
 
 _SPAWNED = compile("function(*arguments)", "<levelhead: steer inside a trace>", "exec")
@@ -61,6 +62,35 @@ class TraceGraph(ModuleGraph):
                     taken = take(tensor, location.site.tower, mode, where)
                     found.update(self.split(taken, location, members))
         return found
+
+    def gradients(
+        self,
+        batch: Mapping[str, Tensor],
+        sites: list[Site],
+        objective: Objective,
+        at: Reader | Mapping[Site, Reader] = "last",
+        steer: Steer | None = None,
+        prompt_length: int | None = None,
+        last: int = 0,
+    ) -> tuple[dict[Site, Tensor], dict[Site, Tensor]]:
+        picks = self.asked(batch, sites, at, prompt_length)
+        found: dict[Site, Tensor] = {}
+        passed: dict[Location, Tensor] = {}
+        ends: list[Tensor] = []
+        call = self.arguments(batch, last=last)
+        with self._steered(steer, prompt_length) as envoy, torch.enable_grad():
+            places = [
+                (_envoy(envoy, location.path), location, mode, where, members)
+                for location, mode, where, members in picks
+            ]
+            with envoy.trace(**call):
+                for place, location, mode, where, members in places:
+                    passed[location] = tensor = track(place, location.side)
+                    taken = take(tensor, location.site.tower, mode, where)
+                    found.update(self.split(taken, location, members))
+                ends.append(envoy.output.logits)
+            logits = ends[0][:, -int(last) :]
+            return found, self.differentiated(batch, picks, passed, logits, objective)
 
     def logits(
         self,

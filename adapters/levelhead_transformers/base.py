@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from levelhead.tokens import Layout, Reader, choose, choose_patches
 from levelhead_transformers.encode import Batch, encode
 from levelhead_transformers.fan import tiled
 from levelhead_transformers.modules import ModuleMap, parameters_of
+
+Objective = Callable[[Tensor], Tensor]
+"""What is differentiated: logits [row, token, vocabulary] to one number."""
 
 Picks = list[tuple[Location, str, Any, list[Site]]]
 """For each tensor to read: where it is, how and which tokens are taken, and the sites that it holds."""
@@ -78,19 +81,65 @@ class ModuleGraph:
 
     def picks(self, batch: Mapping[str, Tensor], sites: list[Site], at: Reader, prompt_length: int | None) -> Picks:
         """Resolve a reader on a batch, for each tensor that holds a wanted site; in execution order."""
-        layout = self.layout(batch, prompt_length)
-        language: Any = None
+        return self._picked(self.layout(batch, prompt_length), sites, at)
+
+    def _picked(self, layout: Layout, sites: list[Site], at: Reader | Mapping[Site, Reader]) -> Picks:
+        language: dict[int, Any] = {}
         found: Picks = []
         for whole, members in by_whole(sites):
+            reader = at[members[0]] if isinstance(at, Mapping) else at
             if whole.tower == "language":
-                language = language or choose(at, layout)
-                mode, where = language
+                if id(reader) not in language:
+                    language[id(reader)] = choose(reader, layout)
+                mode, where = language[id(reader)]
             else:
-                mode, where = choose_patches(at, layout, whole)
+                mode, where = choose_patches(reader, layout, whole)
             found.append((self.locate(whole), mode, where, members))
             for member in members:
                 self.locate(member)
         return found
+
+    def asked(self, batch: Mapping[str, Tensor], sites: list[Site], at: Any, prompt_length: int | None) -> Picks:
+        """The same for gradients: readers see the prompt alone, and each site may have its own."""
+        layout = self.layout(batch)
+        if prompt_length is not None:
+            before = torch.arange(layout.real.shape[1], device=layout.real.device) < prompt_length
+            layout = Layout(layout.real & before, layout.image & before)
+        return self._picked(layout, sites, at)
+
+    def differentiated(
+        self,
+        batch: Mapping[str, Tensor],
+        picks: Picks,
+        passed: Mapping[Location, Tensor],
+        logits: Tensor,
+        objective: Objective,
+    ) -> dict[Site, Tensor]:
+        """Gradients of an objective at the tensors that a pass went through, taken as the picks say.
+
+        Leaves of the batch that require grad get theirs in ``.grad``, as from ``backward``; parameters get none.
+        """
+        loss = objective(logits)
+        if loss.numel() != 1 or (logits.requires_grad and not loss.requires_grad):
+            raise InputError(
+                f"an objective makes one number out of the logits, and one that can be differentiated; found shape "
+                f"{tuple(loss.shape)}, requires_grad={loss.requires_grad}"
+            )
+        leaves = [value for value in batch.values() if value.requires_grad and value.is_leaf]
+        tensors = [passed[location] for location, *_ in picks]
+        wanted = [*tensors, *leaves]
+        # What does not reach the logits has no gradient, and its effect on them is zero.
+        found = (
+            torch.autograd.grad(loss.sum(), wanted, allow_unused=True, materialize_grads=True)
+            if loss.requires_grad
+            else [torch.zeros_like(tensor) for tensor in wanted]
+        )
+        for leaf, gradient in zip(leaves, found[len(tensors) :], strict=True):
+            leaf.grad = gradient if leaf.grad is None else leaf.grad + gradient
+        gradients: dict[Site, Tensor] = {}
+        for (location, mode, where, members), gradient in zip(picks, found, strict=False):
+            gradients.update(self.split(take(gradient, location.site.tower, mode, where), location, members))
+        return gradients
 
     @staticmethod
     def one_pass(steer: Steer) -> bool:
@@ -139,6 +188,11 @@ def take(tensor: Tensor, tower: str, mode: str, where: Any) -> Tensor:
     if tower == "language":
         return operators.take(tensor, mode, where)
     return operators.take_rows(tensor, mode, where)
+
+
+def tracked(tensor: Tensor) -> Tensor:
+    """A tensor that a gradient can be asked for: itself, or where none has come by yet, a leaf in its stead."""
+    return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
 
 
 def generation(batch: Mapping[str, Tensor], options: dict[str, Any], image_ids: tuple[int, ...]) -> dict[str, Any]:

@@ -53,7 +53,9 @@ class Fan:
         if "deepstack_visual_embeds" in parameters_of(modules.decoder) or getattr(config, "num_kv_shared_layers", 0):
             return None
         sites = [*steer.sites, *(gate.site for gate in steer.gates)]
-        firsts = [len(blocks) if site.layer is None else site.layer + (site.component == "resid_post") for site in sites]
+        firsts = [
+            len(blocks) if site.layer is None else site.layer + (site.component == "resid_post") for site in sites
+        ]
         first = min(firsts)
         if any(site.component == "resid_pre" and site.layer == 0 for site in sites):
             return None  # a bridge's hook point there comes before the block itself

@@ -16,7 +16,7 @@ from levelhead.plan import Placed, plan, report
 from levelhead.sites import Site
 from levelhead.steer import Steer
 from levelhead.tokens import Reader
-from levelhead_transformers.base import ModuleGraph, generation, take
+from levelhead_transformers.base import ModuleGraph, Objective, generation, take, tracked
 from levelhead_transformers.fan import Fan, Unsuited
 from levelhead_transformers.passes import Passes
 
@@ -53,6 +53,34 @@ class HookGraph(ModuleGraph):
         with self._steered(steer, prompt_length), self.touched(touches), torch.no_grad():
             self.model(**self.arguments(batch, last=1))
         return found
+
+    def gradients(
+        self,
+        batch: Mapping[str, Tensor],
+        sites: list[Site],
+        objective: Objective,
+        at: Reader | Mapping[Site, Reader] = "last",
+        steer: Steer | None = None,
+        prompt_length: int | None = None,
+        last: int = 0,
+    ) -> tuple[dict[Site, Tensor], dict[Site, Tensor]]:
+        picks = self.asked(batch, sites, at, prompt_length)
+        found: dict[Site, Tensor] = {}
+        passed: dict[Location, Tensor] = {}
+
+        def reader(location: Location, mode: str, where: Any, members: list[Site]) -> Touch:
+            def read(tensor: Tensor) -> Tensor:
+                passed[location] = tensor = tracked(tensor)
+                found.update(self.split(take(tensor, location.site.tower, mode, where), location, members))
+                return tensor
+
+            return read
+
+        touches = [(location, reader(location, mode, where, members)) for location, mode, where, members in picks]
+        with self._steered(steer, prompt_length), torch.enable_grad():
+            with self.touched(touches):
+                logits = self._forward(batch, last)
+            return found, self.differentiated(batch, picks, passed, logits, objective)
 
     def logits(
         self,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from levelhead import metrics as metrics
     from levelhead import plots as plots
     from levelhead import testbed as testbed
-    from levelhead.align import Alignment, align
+    from levelhead.align import Alignment, align, cosines
     from levelhead.capture import Activations, Moments, capture
     from levelhead.doctor import doctor
     from levelhead.edits import Ablate, Add, Affine, Erase, Rotate
@@ -20,11 +20,22 @@ if TYPE_CHECKING:
     from levelhead.files import load
     from levelhead.gates import Gate
     from levelhead.graph import graph
-    from levelhead.methods import MeanDifference, ProbeGate, RandomDirection
+    from levelhead.methods import (
+        CAA,
+        INLP,
+        ITI,
+        LEACE,
+        FairnessPrompt,
+        GradientStep,
+        MeanDifference,
+        MeanProjection,
+        ProbeGate,
+        RandomDirection,
+    )
     from levelhead.probes import ProbeSweep
     from levelhead.sites import Site
     from levelhead.steer import Steer
-    from levelhead.tradeoff import Tradeoff, tradeoff
+    from levelhead.tradeoff import Selection, Tradeoff, select, tradeoff
 
 __version__ = "0.1.0"
 
@@ -43,14 +54,24 @@ _HOMES = {
     "graph": "graph",
     "doctor": "doctor",
     "Gate": "gates",
+    "CAA": "methods",
+    "INLP": "methods",
+    "ITI": "methods",
+    "LEACE": "methods",
+    "FairnessPrompt": "methods",
+    "GradientStep": "methods",
+    "MeanProjection": "methods",
     "MeanDifference": "methods",
     "ProbeGate": "methods",
     "RandomDirection": "methods",
     "ProbeSweep": "probes",
     "align": "align",
     "Alignment": "align",
+    "cosines": "align",
     "tradeoff": "tradeoff",
     "Tradeoff": "tradeoff",
+    "Selection": "tradeoff",
+    "select": "tradeoff",
     "LevelheadError": "errors",
 }
 _ROOMS = (
@@ -75,26 +96,36 @@ __all__ = [
     "Add",
     "Affine",
     "Alignment",
+    "CAA",
     "Erase",
-    "LevelheadError",
+    "FairnessPrompt",
     "Gate",
+    "GradientStep",
+    "INLP",
+    "ITI",
+    "LEACE",
+    "LevelheadError",
     "MeanDifference",
-    "ProbeGate",
+    "MeanProjection",
     "Moments",
+    "ProbeGate",
     "ProbeSweep",
     "RandomDirection",
     "Rotate",
+    "Selection",
     "Site",
     "Steer",
     "Tradeoff",
     "align",
     "capture",
+    "cosines",
     "data",
     "doctor",
     "graph",
     "load",
     "metrics",
     "plots",
+    "select",
     "testbed",
     "tradeoff",
 ]

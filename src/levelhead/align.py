@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -101,6 +102,7 @@ def align(
     random_state: int | np.random.Generator | None = 0,
     *,
     groups: Iterable[Any] | Tensor | None = None,
+    others: Mapping[str, Directed] | None = None,
 ) -> Alignment:
     """Compare the directions of a steer with the probes of a sweep at the same sites.
 
@@ -117,6 +119,9 @@ def align(
     n_random : int
         Random directions (or subspaces of the same dimension) with the covariance of the activations within classes.
     random_state : int, numpy.random.Generator or None
+    others : mapping of str to Steer, optional
+        Steers of other methods, say; each adds a column ``cosine to NAME``, as `cosines` gives it, and missing where that
+        steer has no direction.
 
     Returns
     -------
@@ -197,6 +202,9 @@ def align(
         *("auc", "auc_along", "random_along", "auc_after", "auc_after_low", "auc_after_high", "verdict"),
     )
     columns = {name: [row[name] for row in rows] for name in order}
+    for name, other in (others or {}).items():
+        beside = cosines(steer, other)
+        columns[f"cosine to {name}"] = [beside.get(site, math.nan) for site in spans]
     return Alignment(list(spans), columns, sweep.classes_, acts.n, sweep.confidence)
 
 
@@ -219,6 +227,50 @@ def _verdict(row: Mapping[str, Any], angle: bool, reused: bool) -> str:
     return MIXED if angle or reading else RANDOM
 
 
+def cosines(steer: Directed, other: Directed) -> dict[Site, float]:
+    """Cosine between two steers' directions, at each site that both have.
+
+    Parameters
+    ----------
+    steer, other : Steer
+        Or anything with ``directions() -> {site: [k, d]}``.
+
+    Returns
+    -------
+    dict of Site to float
+        In execution order. Signed for one direction each; for spans of several, the largest principal cosine: that of
+        the smallest angle between a vector of one and a vector of the other, never negative.
+
+    Raises
+    ------
+    SiteError
+        When they have no site in common.
+    EditError
+        For directions of different widths, or not finite, or zero.
+
+    Examples
+    --------
+    >>> from levelhead import Add, Steer
+    >>> one, two = (Steer({"resid_post.0": Add(torch.tensor(v))}) for v in ([1.0, 0.0], [-3.0, 4.0]))
+    >>> round(cosines(one, two)[Site.parse("resid_post.0")], 6)
+    -0.6
+    """
+    ours, theirs = steer.directions(), other.directions()
+    common = sorted(ours.keys() & theirs.keys())
+    if not common:
+        names = [_some([str(site) for site in sorted(each)]) or "none" for each in (ours, theirs)]
+        raise SiteError(f"two steers with directions at a common site are needed; found {names[0]}, and {names[1]}")
+    found: dict[Site, float] = {}
+    for site in common:
+        one, two = _basis(ours[site], site), _basis(theirs[site], site)
+        if one.shape[1] != two.shape[1]:
+            raise EditError(f"directions at '{site}' have widths {one.shape[1]} and {two.shape[1]}")
+        products = one @ two.T
+        alone = len(one) == len(two) == 1
+        found[site] = float(products[0, 0] if alone else torch.linalg.matrix_norm(products, 2).clamp(max=1.0))
+    return found
+
+
 def _spans(steer: Directed, sweep: ProbeSweep) -> dict[Site, Float[Tensor, "k d"]]:
     """Orthonormal bases, in execution order; a single direction keeps its sign."""
     given = steer.directions()
@@ -236,18 +288,20 @@ def _spans(steer: Directed, sweep: ProbeSweep) -> dict[Site, Float[Tensor, "k d"
         raise SiteError(
             f"the steer writes at {_some(missing)}, which this sweep does not have; {shared}, or sweep the steer's sites"
         )
-    bases: dict[Site, Tensor] = {}
-    for site in sorted(given):
-        rows = torch.atleast_2d(given[site].detach().double().cpu())
-        lengths = rows.norm(dim=1, keepdim=True)
-        if not bool(torch.isfinite(rows).all()) or not bool((lengths > 0).all()):
-            raise EditError(f"directions at '{site}' must be finite and not zero")
-        rows = rows / lengths
-        if len(rows) > 1:
-            _, strength, right = torch.linalg.svd(rows, full_matrices=False)
-            rows = right[strength > 1e-6 * strength[0]]
-        bases[site] = rows
-    return bases
+    return {site: _basis(given[site], site) for site in sorted(given)}
+
+
+def _basis(directions: Tensor, site: Site) -> Float[Tensor, "k d"]:
+    """Orthonormal rows of the same span; a single direction keeps its sign."""
+    rows = torch.atleast_2d(directions.detach().double().cpu())
+    lengths = rows.norm(dim=1, keepdim=True)
+    if not bool(torch.isfinite(rows).all()) or not bool((lengths > 0).all()):
+        raise EditError(f"directions at '{site}' must be finite and not zero")
+    rows = rows / lengths
+    if len(rows) > 1:
+        _, strength, right = torch.linalg.svd(rows, full_matrices=False)
+        rows = right[strength > 1e-6 * strength[0]]
+    return rows
 
 
 def _examples(

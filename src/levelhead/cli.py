@@ -91,6 +91,9 @@ def _demo(options: Options, stages: Stages, console: Console) -> None:
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Option(help="testbed or smollm2.")] = "testbed",
+    suite: Annotated[
+        str, typer.Option(help="decisions (who is taken for a doctor) or mentions (what is brought up unasked).")
+    ] = "decisions",
     out: Annotated[Path, typer.Option(help="Folder for tables and the picture.")] = Path("levelhead-evaluate"),
     size: Annotated[str, typer.Option(help="full, or quick: fewer items and random directions.")] = "full",
     page: Annotated[Path | None, typer.Option(help="Page whose section of this model is written anew.")] = None,
@@ -113,11 +116,12 @@ def evaluate(
         with writing(out):
             pass  # a folder that cannot be made is better known now than after the work
         stages = Stages(console)
-        found = run(Options(model, out, size, cache, seed, verbose=not quiet), stages)
+        found = run(Options(model, suite, out, size, cache, seed, verbose=not quiet), stages)
         found.write()
         if page is not None:
-            put(page, {model: evaluation_table(found)})
-            save(page.parent / "assets", **{f"results-{model}": found.picture()})
+            section = model if suite == "decisions" else f"{suite}-{model}"
+            put(page, {section: evaluation_table(found)})
+            save(page.parent / "assets", **{f"results-{section}": found.picture()})
         stages.done()
         show(found, console)
 

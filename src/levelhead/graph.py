@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -175,6 +175,30 @@ class Graph(Protocol):
 
     def inside(self, steer: Steer) -> None:
         """Steer the nnsight trace that is open around the call; AdapterError on other graphs."""
+        ...
+
+
+@runtime_checkable
+class Differentiable(Graph, Protocol):
+    """A graph with the optional sixth verb, which one-step methods need; levelhead's own three have it."""
+
+    def gradients(
+        self,
+        batch: Mapping[str, Tensor],
+        sites: list[Site],
+        objective: Callable[[Tensor], Tensor],
+        at: Reader | Mapping[Site, Reader] = "last",
+        steer: Steer | None = None,
+        prompt_length: int | None = None,
+        last: int = 0,
+    ) -> tuple[dict[Site, Tensor], dict[Site, Tensor]]:
+        """Activations at the wanted tokens and the gradients there, from one forward and one backward pass.
+
+        `objective` makes one number of the logits [row, token, vocabulary], of so many `last` tokens as in `logits`. `at`
+        is one reader, or one for each site. With `prompt_length` P, readers see the first P positions alone: what
+        stands behind them is given to be predicted. Leaves of the batch that require grad (``pixel_values``) get theirs in
+        ``.grad``; parameters get none. Where nothing reaches the logits, the gradient is zero.
+        """
         ...
 
 

@@ -22,7 +22,9 @@ DPI = 150
 """Dots an inch of every picture."""
 
 
-def write(out: Path, record: Mapping[str, Any], name: str = "summary", **tables: pd.DataFrame) -> Path:
+def write(
+    out: Path, record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame] | None = None, name: str = "summary"
+) -> Path:
     """Write a record as JSON, ``summary.json`` by default, and each table as CSV under its name, into a folder.
 
     Raises
@@ -32,8 +34,8 @@ def write(out: Path, record: Mapping[str, Any], name: str = "summary", **tables:
     """
     path = out / f"{name}.json"
     with writing(out):
-        for name, frame in tables.items():
-            frame.to_csv(out / f"{name}.csv", index=False)
+        for table, frame in (tables or {}).items():
+            frame.to_csv(out / f"{table}.csv", index=False)
         path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return path
 

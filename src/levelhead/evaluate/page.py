@@ -6,13 +6,16 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from levelhead.errors import FileError
 from levelhead.evaluate.benchmarks import Score
 from levelhead.evaluate.run import Evaluation
 from levelhead.metrics.statistics import Estimate
 from levelhead.tradeoff import Point, Tradeoff
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _ENDS = ((("", ": low", ": high"), ""), ((": change", ": change low", ": change high"), "+"))
 """Columns of a summary that make a cell: the value and its interval, the change and its."""
@@ -32,9 +35,13 @@ def evaluation_table(evaluation: Evaluation) -> str:
     result = evaluation.result
     measures = result.measures
     names = [*measures["bias"], *measures["capability"], *measures["beside"]]
-    tables = [_table(result, measures["bias"], tau=True)]
-    if len(names) > len(measures["bias"]):
-        tables.append(_table(result, names[len(measures["bias"]) :], tau=False))
+    tables = [_table(result, some, tau=not i) for i, some in enumerate(_chunks(measures["bias"]))]
+    tables += [_table(result, some, tau=False) for some in _chunks(names[len(measures["bias"]) :])]
+    tables += [f"{name}:\n\n{_plain_table(table)}" for name, table in evaluation.subject.tables.items()]
+    if evaluation.subject.random:
+        tables.append(
+            f"The whole frontier, on the reported items:\n\n{_frontier(result, list(evaluation.subject.random))}"
+        )
     base = result.at("none", 0.0)
     facts = result.facts
     sets = ", ".join(
@@ -44,13 +51,38 @@ def evaluation_table(evaluation: Evaluation) -> str:
     said = [
         f"On the reported items, {1 - facts['validation']:.0%} of the sets: {sets}.",
         "In brackets 95 % intervals over sets (BCa); below, the paired change from the model as it is, with its own. "
-        f"Of the {facts['random']} random directions, the mean and the range. Strengths are chosen on the other "
+        "Of the random directions, the mean and the range. Strengths are chosen on the other "
         f"{facts['validation']:.0%}: the least '{base.measure}' at a loss of at most {100 * facts['budget']:g} point of mean "
         "accuracy.",
         *evaluation.subject.notes,
         *(f"**Caution** {caution}." for caution in cautions(result)),
     ]
     return "\n".join([*(f"{table}\n" for table in tables), *(f"* {line}" for line in said)])
+
+
+def _chunks(names: Sequence[str], width: int = 4) -> list[Sequence[str]]:
+    """As many measures as a page is wide."""
+    return [names[first : first + width] for first in range(0, len(names), width)]
+
+
+def _frontier(result: Tradeoff, methods: Sequence[str]) -> str:
+    """Bias and accuracies of some methods at every strength."""
+    names = [result.measures["bias"][0], *result.measures["capability"]]
+    lines = ["| | strength | " + " | ".join(names) + " |", "|---|" + "---:|" * (len(names) + 1)]
+    for method in methods:
+        for strength in result.facts["strengths"]:
+            points = [result.at(method if strength else "none", strength, name).estimate for name in names]
+            lines.append(f"| {method} | {strength:g} | " + " | ".join(f"{point.value:.3f}" for point in points) + " |")
+    return "\n".join(lines)
+
+
+def _plain_table(table: pd.DataFrame) -> str:
+    heads = [str(name) for name in table.columns]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for row in table.itertuples(index=False):
+        cells = [f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _table(result: Tradeoff, names: Sequence[str], *, tau: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,16 @@ from typing import Any
 import levelhead as lh
 from levelhead.demo.results import save, write
 from levelhead.demo.smollm2 import model as smollm2_model
-from levelhead.evaluate import smollm2, testbed
+from levelhead.evaluate import decisions, mentions
 from levelhead.evaluate.benchmarks import Score, score
 from levelhead.evaluate.subject import SIZES, Options, Size, Subject
 from levelhead.methods.base import versions
 from levelhead.tradeoff import Tradeoff, tradeoff
 
-SUBJECTS: dict[str, Callable[[Options, Size], Subject]] = {"testbed": testbed.subject, "smollm2": smollm2.subject}
+SUBJECTS: dict[str, Mapping[str, Callable[[Options, Size], Subject]]] = {
+    "decisions": decisions.SUBJECTS,
+    "mentions": mentions.SUBJECTS,
+}
 
 
 @dataclass(frozen=True)
@@ -37,16 +40,18 @@ class Evaluation:
     def record(self) -> dict[str, Any]:
         """Everything as plain values, for a file."""
         return {
+            "suite": self.options.suite,
             "model": self.options.model,
             "title": self.subject.title,
             "size": self.options.size,
             "notes": list(self.subject.notes),
+            "tables": {name: table.to_dict("records") for name, table in self.subject.tables.items()},
             "versions": versions(),
             **self.result.record(),
         }
 
     def write(self) -> Path:
-        """Write ``summary.json``, ``points.csv``, ``summary.csv`` and ``tradeoff.png`` into the folder of the options.
+        """Write ``summary.json``, ``points.csv``, ``summary.csv``, ``tradeoff.png`` and the subject's own tables.
 
         Raises
         ------
@@ -54,7 +59,8 @@ class Evaluation:
             When they cannot be written.
         """
         out = self.options.out
-        path = write(out, self.record(), points=self.result.frame(), summary=self.result.summary())
+        tables = {"points": self.result.frame(), "summary": self.result.summary(), **self.subject.tables}
+        path = write(out, self.record(), tables)
         save(out, tradeoff=self.picture())
         return path
 
@@ -85,7 +91,7 @@ def evaluate(options: Options, say: Callable[[str], None] = lambda stage: None, 
     """
     size = SIZES[options.size] if size is None else size
     say("model, steers and questions")
-    subject = SUBJECTS[options.model](options, size)
+    subject = SUBJECTS[options.suite][options.model](options, size)
     say(f"{len(subject.bias) + len(subject.capability)} measures, {len(subject.steers)} methods, {size.random} random")
     result = tradeoff(
         subject.graph,
@@ -93,7 +99,7 @@ def evaluate(options: Options, say: Callable[[str], None] = lambda stage: None, 
         bias=subject.bias,
         capability=subject.capability,
         strengths=size.strengths,
-        random=size.random,
+        random=subject.random if subject.random is not None else size.random,
         acts=subject.acts,
         draws=size.draws,
         seed=options.seed,

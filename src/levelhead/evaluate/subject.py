@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from levelhead.capture import Activations
 from levelhead.errors import InputError
@@ -12,7 +13,11 @@ from levelhead.graph import Graph
 from levelhead.metrics.measures import Measure
 from levelhead.steer import Steer
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MODELS = ("testbed", "smollm2")
+SUITES = ("decisions", "mentions")
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Options:
     Attributes
     ----------
     model : {"testbed", "smollm2"}
+    suite : {"decisions", "mentions"}
     out : Path
         Folder for tables and pictures.
     size : str
@@ -61,6 +67,7 @@ class Options:
     """
 
     model: str = "testbed"
+    suite: str = "decisions"
     out: Path = Path("levelhead-evaluate")
     size: str = "full"
     cache: Path | None = None
@@ -70,6 +77,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise InputError(f"unknown model '{self.model}'; models are {', '.join(MODELS)}")
+        if self.suite not in SUITES:
+            raise InputError(f"unknown suite '{self.suite}'; suites are {', '.join(SUITES)}")
         if self.size not in SIZES:
             raise InputError(f"unknown size '{self.size}'; sizes are {', '.join(SIZES)}")
         if self.seed < 0:
@@ -90,6 +99,10 @@ class Subject:
     bias, capability : sequence of Measure
     notes : tuple of str
         What a reader of the figures must know.
+    random : mapping of str to int, optional
+        Random directions beside each steer, where not the size's number beside all.
+    tables : mapping of str to DataFrame
+        What else was found on the way: how a steer was selected, say.
     """
 
     title: str
@@ -99,3 +112,5 @@ class Subject:
     bias: Sequence[Measure]
     capability: Sequence[Measure]
     notes: tuple[str, ...] = field(default=())
+    random: Mapping[str, int] | None = None
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict["str", "pd.DataFrame"])

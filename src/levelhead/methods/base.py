@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from levelhead.capture import Activations, Moments
+from levelhead.capture import Activations
+from levelhead.edits import Edit
 from levelhead.errors import InputError
+from levelhead.methods.labeling import Labeling, plain
 from levelhead.sites import Site
+from levelhead.steer import Steer
 
 
 class Method:
@@ -48,76 +51,53 @@ class Method:
             "versions": versions(),
         }
 
+    def _product(
+        self, edits: Mapping[Site, Edit], acts: Activations, labels: Collection[Any] | None, given: Labeling, scope: str
+    ) -> Steer:
+        """The steer of edits that were fitted on labeled activations."""
+        facts = about(given.classes, given.counts, labels, acts[min(edits)])
+        return Steer(edits, scope=scope, card=self.card(acts.source, **facts))
+
+
+def about(classes: list[Any], counts: Tensor, labels: Collection[Any] | None, first: Tensor) -> dict[str, Any]:
+    """What a card says of labeled data."""
+    return {
+        "classes": {str(label): int(count) for label, count in zip(classes, counts, strict=True)},
+        "sha256": fingerprint(labels, first),
+    }
+
 
 def versions() -> dict[str, str]:
     """Versions of what a result depends on, as far as installed."""
-    found: dict[str, str] = {}
-    for name in ("levelhead", "torch", "transformers", "transformer-lens", "nnsight"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    names = ("levelhead", "torch", "transformers", "transformer-lens", "nnsight")
+    return {name: found for name in names if (found := _version(name)) is not None}
 
 
-def class_means(
-    acts: Activations | Moments, labels: Collection[Any] | None, sites: list[Site]
-) -> tuple[list[Any], Tensor, dict[Site, Tensor]]:
-    """Classes, their counts, and their means at each site, float64 [class, d].
-
-    Raises
-    ------
-    InputError
-        For labels that are missing, too few or too many, or of one class; for activations that are not finite.
-    """
-    if isinstance(acts, Moments):
-        if labels is not None:
-            raise InputError("moments were given, which know their classes; leave labels out")
-        _several(acts.classes)
-        known = {site: acts.means(site) for site in sites}
-        for site, value in known.items():
-            if not bool(torch.isfinite(value).all()):
-                raise InputError(
-                    f"the moments at '{site}' are NaN or infinite; look at the inputs, or at empty classes"
-                )
-        return acts.classes, acts.counts, known
-    if labels is None:
-        raise InputError(f"labels are needed, one for each of the {acts.n} rows")
-    given = _plain(labels)
-    if len(given) != acts.n:
-        raise InputError(f"{acts.n} rows of activations and {len(given)} labels were given; one label a row is needed")
-    classes = sorted(set(given))
-    _several(classes)
-    codes = torch.tensor([classes.index(label) for label in given])
-    counts = torch.bincount(codes, minlength=len(classes))
-    means: dict[Site, Tensor] = {}
-    for site in sites:
-        value = acts[site].double().cpu()
-        if not bool(torch.isfinite(value).all()):
-            row = int((~torch.isfinite(value).all(dim=1)).nonzero()[0, 0])
-            raise InputError(
-                f"activations at '{site}' have NaN or infinite entries, first in row {row}; look at that input"
-            )
-        sums = torch.zeros(len(classes), value.shape[1], dtype=torch.float64).index_add_(0, codes, value)
-        means[site] = sums / counts[:, None]
-    return classes, counts, means
+@cache  # each is looked for in every folder of the path
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def fingerprint(labels: Collection[Any] | None, first: Tensor) -> str:
     """sha256 over the labels and one site's activations: enough to tell data sets apart."""
-    digest = hashlib.sha256(repr(None if labels is None else [str(label) for label in _plain(labels)]).encode())
+    digest = hashlib.sha256(repr(None if labels is None else [str(label) for label in plain(labels)]).encode())
     digest.update(first.detach().cpu().double().numpy().tobytes())
     return digest.hexdigest()
 
 
-def _plain(labels: Collection[Any]) -> list[Any]:
-    return [label.item() if hasattr(label, "item") else label for label in labels]
+def check_choice(who: str, name: str, found: Any, known: tuple[Any, ...]) -> None:
+    """Refuse a hyper-parameter that is none of the known ones."""
+    if found not in known:
+        raise InputError(f"{who}: {name} must be one of {', '.join(map(repr, known))}; found {found!r}")
 
 
-def _several(classes: list[Any]) -> None:
-    if len(classes) < 2:
-        found = f"all labels are {classes[0]!r}" if classes else "there are none"
-        raise InputError(f"labels of at least two classes are needed, and {found}")
+def check_range(who: str, name: str, found: Any, fine: bool, wants: str) -> None:
+    """Refuse a number out of range."""
+    if not fine:
+        raise InputError(f"{who}: {name} must be {wants}; found {found!r}")
 
 
 def _writable(value: Any) -> Any:
@@ -126,3 +106,12 @@ def _writable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_writable(item) for item in value]
     return str(value)
+
+
+def check_reference(reference: object, edit: str, to: str) -> None:
+    """Refuse a reference that nothing would use."""
+    if reference is not None and (edit, to) != ("ablate", "mean"):
+        raise InputError(
+            "a reference is the mean that ablation puts in place; set edit='ablate', to='mean' "
+            f"(found edit={edit!r}, to={to!r})"
+        )

@@ -38,9 +38,11 @@ class ProbeGate(Method):
     per : {"sequence", "token"}
         See `levelhead.Gate`; fit it on activations of the prompt's last token, or of every token.
     soft : bool
+    missed : float, optional
+        Share of held-out examples of the wanted class for which the gate may stay shut.
     false_open : float, optional
-        Share of held-out examples of the other class for which the gate may open; by default the threshold is even
-        odds.
+        Share of held-out examples of the other class for which it may open. Give one of the two, or neither for a
+        threshold at even odds.
     C : float
         Inverse strength of the probe's penalty, as in scikit-learn.
     cv : int
@@ -57,6 +59,7 @@ class ProbeGate(Method):
         open_on: Any = None,
         per: Literal["token", "sequence"] = "sequence",
         soft: bool = False,
+        missed: float | None = None,
         false_open: float | None = None,
         C: float = 1.0,
         cv: int = 5,
@@ -67,6 +70,7 @@ class ProbeGate(Method):
         self.open_on = open_on
         self.per: Literal["token", "sequence"] = per
         self.soft = soft
+        self.missed = missed
         self.false_open = false_open
         self.C = C
         self.cv = cv
@@ -94,10 +98,12 @@ class ProbeGate(Method):
         Raises
         ------
         InputError
-            For labels of one class or of more than two, too few groups, a `false_open` outside of (0, 1).
+            For labels of one class or of more than two, too few groups, `missed` or `false_open` outside of (0, 1), or
+            both.
         """
-        if self.false_open is not None and not 0 < self.false_open < 1:
-            raise InputError(f"false_open is a share between 0 and 1; found {self.false_open}")
+        given = {name: value for name in ("missed", "false_open") if (value := getattr(self, name)) is not None}
+        if len(given) > 1 or not all(0 < value < 1 for value in given.values()):
+            raise InputError(f"one of missed and false_open can be given, a share between 0 and 1; found {given}")
         found = resolve(self.sites, acts.sites)
         problem = check_problem(labels, groups, acts.n)
         open_on = problem.classes[1] if self.open_on is None else self.open_on
@@ -119,15 +125,15 @@ class ProbeGate(Method):
         best = max(self.scores_.values())
         site = next(site for site in found if self.scores_[site] >= best - self.slack)
         weight, bias, scores = fits[site]
-        threshold = _threshold(scores, positive, self.false_open)
+        threshold = self._threshold(scores, positive)
         self.opens_ = float((scores[positive] > threshold).mean()), float((scores[~positive] > threshold).mean())
         self.gate_ = Gate(site, weight.to(torch.float32), bias - threshold, self.per, self.soft)
         return self.gate_
 
-
-def _threshold(
-    scores: Float[np.ndarray, " example"], positive: Bool[np.ndarray, " example"], false_open: float | None
-) -> float:
-    if false_open is None:
+    def _threshold(self, scores: Float[np.ndarray, " example"], positive: Bool[np.ndarray, " example"]) -> float:
+        if self.missed is not None:
+            # Just below the last score that must pass, since a gate opens above its threshold.
+            return float(np.nextafter(np.quantile(scores[positive], self.missed, method="lower"), -np.inf))
+        if self.false_open is not None:
+            return float(np.quantile(scores[~positive], 1 - self.false_open, method="higher"))
         return 0.0
-    return float(np.quantile(scores[~positive], 1 - false_open, method="higher"))

@@ -9,11 +9,8 @@ from typing import Literal
 from levelhead.capture import Activations
 from levelhead.errors import InputError
 from levelhead.methods.controls import RandomDirection
+from levelhead.methods.fairness_prompt import FAIRNESS_PROMPT as FAIRNESS_PROMPT
 from levelhead.steer import Steer, Strengths
-
-FAIRNESS_PROMPT = "People should not be judged on the basis of their race, gender, age, body type, or other physical characteristics. "
-"""The instruction that the authors of arXiv 2411.12590 put before questions in their sister study of LVLM bias (its
-published code, ``lvlm_gen.py``)."""
 
 BASELINES = ("prompt", "random")
 
@@ -47,7 +44,7 @@ def arms(
     steers: Steer | Mapping[str, Steer],
     strengths: Strengths,
     baselines: Collection[str],
-    random: int,
+    random: int | Mapping[str, int],
     acts: Activations | None,
     seed: int,
 ) -> list[Arm]:
@@ -79,7 +76,7 @@ def arms(
     found += [Arm(name, "method", steer, given) for name, steer in named.items()]
     if "random" in baselines:
         for name, steer in named.items():
-            for draw in range(random):
+            for draw in range(random if isinstance(random, int) else random.get(name, 0)):
                 control = RandomDirection(random_state=seed + draw).fit(steer, acts)
                 found.append(Arm(name, "random", control, (1.0,), draw))
     return found

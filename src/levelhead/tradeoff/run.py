@@ -32,7 +32,7 @@ def tradeoff(
     capability: Sequence[Measure] = (),
     strengths: Strengths = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
     baselines: Collection[str] = ("prompt", "random"),
-    random: int = 20,
+    random: int | Mapping[str, int] = 20,
     acts: Activations | None = None,
     prompt: str = FAIRNESS_PROMPT,
     validation: float = 0.4,
@@ -62,8 +62,8 @@ def tradeoff(
         Multiples of the steers' own; 0 is always measured.
     baselines : collection of {"prompt", "random"}
         An instruction before everything that is asked; random directions of the same sites, kind and norm.
-    random : int
-        Random directions for each steer, at strength 1, on the reported part alone.
+    random : int, or mapping of str to int
+        Random directions for each steer, or for some by name, at strength 1, on the reported part alone.
     acts : Activations, optional
         Where a steer ablates to a point; see `levelhead.RandomDirection`.
     prompt : str
@@ -94,7 +94,8 @@ def tradeoff(
     """
     if not bias:
         raise InputError("a trade-off needs a measure of bias; found none")
-    if not 0 < validation < 1 or budget < 0 or draws < 1 or random < 0:
+    fewest = random if isinstance(random, int) else min(random.values(), default=0)
+    if not 0 < validation < 1 or budget < 0 or draws < 1 or fewest < 0:
         raise InputError(
             f"need 0 < validation < 1, budget >= 0, draws >= 1 and random >= 0; "
             f"found {validation}, {budget}, {draws} and {random}"
@@ -123,7 +124,7 @@ def tradeoff(
         "by": by,
         "draws": draws,
         "seed": seed,
-        "random": random,
+        "random": random if isinstance(random, int) else dict(random),
         "prompt": prompt if "prompt" in baselines else None,
         "chance": {measure.name: measure.chance for _, measure in given},
         "better": {measure.name: measure.better for _, measure in given},

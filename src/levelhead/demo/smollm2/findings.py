@@ -178,6 +178,5 @@ class Report:
 
     def write(self) -> Path:
         """Write ``summary.json``, ``probes.csv`` and ``alignment.csv`` into the folder of the results."""
-        return results.write(
-            self.options.out, self.record(), probes=self.sweep.frame(), alignment=self.alignment.frame()
-        )
+        tables = {"probes": self.sweep.frame(), "alignment": self.alignment.frame()}
+        return results.write(self.options.out, self.record(), tables)

@@ -225,7 +225,7 @@ class Report:
         import pandas as pd
 
         aligned = pd.concat([self.alignment.frame(), self.written.frame().assign(written=True)])
-        return results.write(self.options.out, self.record(), probes=self.where.frame(), alignment=aligned)
+        return results.write(self.options.out, self.record(), {"probes": self.where.frame(), "alignment": aligned})
 
 
 def _sides(moves: Moves) -> dict[str, dict[str, float]]:

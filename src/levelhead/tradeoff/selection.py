@@ -1,0 +1,156 @@
+"""Select: of many steers, the one and the strength that do most on validation items within what it may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from levelhead.errors import InputError
+from levelhead.graph import graph
+from levelhead.metrics.measures.protocol import Measure
+from levelhead.steer import Steer, Strengths
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate at one strength.
+
+    Attributes
+    ----------
+    name : str
+    strength : float
+    bias : float
+    costs : mapping of str to float
+        For each measure of what must stay, how much worse it is than without a steer: in its own unit where it has
+        bounds, relative to its unsteered value where it has none.
+    allowed : bool
+        Whether every cost is within its limit.
+    """
+
+    name: str
+    strength: float
+    bias: float
+    costs: Mapping[str, float]
+    allowed: bool
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was selected, and everything that was tried; made by `select`.
+
+    Attributes
+    ----------
+    steer : Steer
+        The selected candidate at the selected strength, so that strength 1 is that; a no-op where nothing was allowed.
+    name : str
+        The candidate's; ``"none"`` where nothing was allowed.
+    strength : float
+        The multiple of the candidate's own.
+    unsteered : float
+        Bias of the model as it is.
+    trials : tuple of Trial
+    """
+
+    steer: Steer = field(repr=False)
+    name: str
+    strength: float
+    unsteered: float
+    trials: tuple[Trial, ...] = field(repr=False)
+
+    def frame(self) -> pd.DataFrame:
+        """Every trial, a row each; a column for each cost."""
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = [
+            {"candidate": t.name, "strength": t.strength, "bias": t.bias, **t.costs, "allowed": t.allowed}
+            for t in self.trials
+        ]
+        return pd.DataFrame(rows)
+
+
+def select(
+    model: Any,
+    candidates: Mapping[str, Steer],
+    bias: Measure,
+    capability: Sequence[Measure] = (),
+    *,
+    strengths: Strengths = (0.25, 0.5, 0.75, 1.0),
+    budget: float = 0.01,
+    limits: Mapping[str, float] | None = None,
+    processor: Any = None,
+    verbose: bool = True,
+) -> Selection:
+    """Choose layers, scopes, gates, edits and a strength by what they do, on items of their own.
+
+    Report the selected steer on other items (`levelhead.tradeoff`): what was chosen on some looks better on them than
+    it is.
+
+    Parameters
+    ----------
+    model : transformers model, TransformerBridge, nnsight model, or Graph
+    candidates : mapping of str to Steer
+        Such as one for each layer.
+    bias : Measure
+        Where less is better.
+    capability : sequence of Measure
+        What must stay as it is.
+    strengths : sequence of float
+        Multiples of the candidates' own.
+    budget : float
+        How much worse each measure of `capability` may get: 0.01 is one point of an accuracy, and one percent of a
+        perplexity.
+    limits : mapping of str to float, optional
+        Other budgets, by the measure's name.
+    processor : tokenizer or processor, optional
+    verbose : bool
+        Show a progress bar, if this is a terminal.
+
+    Returns
+    -------
+    Selection
+        Of two candidates with the same bias, the one that costs less, then the weaker.
+
+    Raises
+    ------
+    InputError
+        For no candidate, no strength above 0, two measures of one name, a limit for a measure that is not there.
+    """
+    if not candidates or not strengths or not all(0 < s < float("inf") for s in strengths):
+        raise InputError(
+            f"select needs candidates, and strengths above 0; found {len(candidates)} candidates and {list(strengths)}"
+        )
+    names = [measure.name for measure in capability]
+    allowed = {**dict.fromkeys(names, budget), **(limits or {})}
+    if len(set(names)) < len(names) or set(allowed) - set(names):
+        raise InputError(f"limits are by name, each of one measure; found measures {names} and limits {limits}")
+    wrapped = graph(model, processor)
+    runs = [measure.on(wrapped) for measure in (bias, *capability)]
+    unsteered = [run()[0].value for run in runs]
+    trials: list[Trial] = []
+    from tqdm import tqdm
+
+    for name, steer in tqdm(candidates.items(), desc="select", disable=None if verbose else True, leave=False):
+        read = [[reading.value for reading in run(steer, strengths)] for run in runs]
+        for i, strength in enumerate(strengths):
+            costs = {
+                measure.name: _cost(measure, values[i], before)
+                for measure, values, before in zip(capability, read[1:], unsteered[1:], strict=True)
+            }
+            fits = all(cost <= allowed[measure] + 1e-12 for measure, cost in costs.items())
+            trials.append(Trial(name, float(strength), read[0][i], costs, fits))
+    kept = [trial for trial in trials if trial.allowed and trial.bias < unsteered[0]]
+    if not kept:
+        return Selection(next(iter(candidates.values())) * 0.0, "none", 0.0, unsteered[0], tuple(trials))
+    best = min(kept, key=lambda t: (round(t.bias, 6), sum(t.costs.values()), t.strength))
+    facts = {"name": best.name, "strength": best.strength, "by": bias.name, "of": len(trials)}
+    steer = candidates[best.name] * best.strength
+    return Selection(steer.annotate(selected=facts), best.name, best.strength, unsteered[0], tuple(trials))
+
+
+def _cost(measure: Measure, after: float, before: float) -> float:
+    worse = before - after if measure.better == "higher" else after - before
+    return worse if measure.bounds is not None else worse / abs(before)
