@@ -182,6 +182,13 @@ def test_edits_remove_the_direction_or_add_its_negative():
     here = graph.capture(graph.encode([(pictures(1)[0], f"{prompt()} a")]), [site])[site][0]
     mean = fitted(to="mean").steer_.entries[2].edit.params
     assert float(mean["offset"]) == pytest.approx(float(here @ unit), rel=1e-3)
+    others = lh.Activations({site: torch.ones(2, len(vector)) for site in map(Site.parse, RESIDUAL)})
+    given = GradientStep(RESIDUAL, on="residual", answer="a", to="mean")
+    steer = given.fit(graph, pictures(1)[0], prompt=prompt(), words=WORDS, reference=others)
+    along = given.vectors_[site] / given.vectors_[site].norm()
+    assert float(steer.entries[2].edit.params["offset"]) == pytest.approx(float(along.sum()), rel=1e-4)
+    with pytest.raises(InputError, match="a reference is the mean that ablation puts in place"):
+        GradientStep(RESIDUAL).fit(graph, pictures(1)[0], prompt=prompt(), words=WORDS, reference=others)
     added = fitted(edit="add", size=0.5).steer_.entries[2].edit.params["vector"]
     torch.testing.assert_close(added, -0.5 * here.norm() * unit, atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(fitted(edit="add", scale="none").steer_.entries[2].edit.params["vector"], -vector)

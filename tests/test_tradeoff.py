@@ -311,6 +311,8 @@ def test_what_is_selected_does_most_within_every_limit() -> None:
     )
     assert frame.loc[("weak", 0.5), "loss"] == pytest.approx(0.01, abs=0.001), "relative, where there are no bounds"
     assert selected(budget=0.3).strength == 1.0 and selected(budget=0.3).name == "strong"
+    near = selected(tolerance=0.11)
+    assert (near.name, near.strength) == ("weak", 0.5), "half as much is near enough, and costs less"
 
 
 def test_where_nothing_is_allowed_the_steer_is_a_no_op() -> None:

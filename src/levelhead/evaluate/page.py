@@ -35,8 +35,8 @@ def evaluation_table(evaluation: Evaluation) -> str:
     result = evaluation.result
     measures = result.measures
     names = [*measures["bias"], *measures["capability"], *measures["beside"]]
-    tables = [_table(result, some, tau=not i) for i, some in enumerate(_chunks(measures["bias"]))]
-    tables += [_table(result, some, tau=False) for some in _chunks(names[len(measures["bias"]) :])]
+    tables = [_table(result, some, tau=not i) for i, some in enumerate(chunks(measures["bias"]))]
+    tables += [_table(result, some, tau=False) for some in chunks(names[len(measures["bias"]) :])]
     tables += [f"{name}:\n\n{_plain_table(table)}" for name, table in evaluation.subject.tables.items()]
     if evaluation.subject.random:
         tables.append(
@@ -60,8 +60,18 @@ def evaluation_table(evaluation: Evaluation) -> str:
     return "\n".join([*(f"{table}\n" for table in tables), *(f"* {line}" for line in said)])
 
 
-def _chunks(names: Sequence[str], width: int = 4) -> list[Sequence[str]]:
-    """As many measures as a page is wide."""
+def chunks(names: Sequence[str], width: int = 4) -> list[Sequence[str]]:
+    """Cut measures into as many as a page or a terminal is wide.
+
+    Parameters
+    ----------
+    names : sequence of str
+    width : int
+
+    Returns
+    -------
+    list of sequence of str
+    """
     return [names[first : first + width] for first in range(0, len(names), width)]
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from levelhead.evaluate.benchmarks import Score
-from levelhead.evaluate.page import cautions, rows
+from levelhead.evaluate.page import cautions, chunks, rows
 from levelhead.evaluate.run import Evaluation
 from levelhead.metrics.statistics import Estimate
 
@@ -21,9 +21,7 @@ def show(evaluation: Evaluation, console: Console) -> None:
     """
     result = evaluation.result
     said = {"bias": "bias: less is better", "capability": "accuracy: more is better", "beside": "beside"}
-    for role, names in result.measures.items():
-        if not names:
-            continue
+    for role, names in [(role, some) for role, each in result.measures.items() for some in chunks(each)]:
         table = Table(title=f"{evaluation.subject.title}, {said[role]}", title_justify="left")
         table.add_column("", max_width=16)
         table.add_column("strength", justify="right")

@@ -81,6 +81,7 @@ def select(
     strengths: Strengths = (0.25, 0.5, 0.75, 1.0),
     budget: float = 0.01,
     limits: Mapping[str, float] | None = None,
+    tolerance: float = 0.0,
     processor: Any = None,
     verbose: bool = True,
 ) -> Selection:
@@ -105,6 +106,8 @@ def select(
         perplexity.
     limits : mapping of str to float, optional
         Other budgets, by the measure's name.
+    tolerance : float
+        How much less than the best may be done, in the unit of `bias`, where it costs less or takes less strength.
     processor : tokenizer or processor, optional
     verbose : bool
         Show a progress bar, if this is a terminal.
@@ -112,7 +115,7 @@ def select(
     Returns
     -------
     Selection
-        Of two candidates with the same bias, the one that costs less, then the weaker.
+        Of candidates within the tolerance of the least bias, the one that costs least, then the weakest.
 
     Raises
     ------
@@ -145,7 +148,9 @@ def select(
     kept = [trial for trial in trials if trial.allowed and trial.bias < unsteered[0]]
     if not kept:
         return Selection(next(iter(candidates.values())) * 0.0, "none", 0.0, unsteered[0], tuple(trials))
-    best = min(kept, key=lambda t: (round(t.bias, 6), sum(t.costs.values()), t.strength))
+    least = min(trial.bias for trial in kept)
+    near = [trial for trial in kept if trial.bias <= least + tolerance + 1e-9]
+    best = min(near, key=lambda t: (round(sum(max(0.0, cost) for cost in t.costs.values()), 6), t.strength, t.bias))
     facts = {"name": best.name, "strength": best.strength, "by": bias.name, "of": len(trials)}
     steer = candidates[best.name] * best.strength
     return Selection(steer.annotate(selected=facts), best.name, best.strength, unsteered[0], tuple(trials))

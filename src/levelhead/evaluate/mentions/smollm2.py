@@ -83,13 +83,20 @@ def subject(options: Options, size: Size) -> Subject:
     documents, source = _documents(size)
     gap = LogOddsGap(pronouns(occupation_sentences("validation"), "ambiguous"), name=GAP)
     prose = TextLoss(documents[0], pieces=size.items(10), name=f"loss on {source}")
-    gated = {
+    found = {
         name: lh.select(
-            graph, _placed(steer), gap, [prose], strengths=(0.75, 1.0), budget=0.02, verbose=options.verbose
+            graph,
+            _placed(steer),
+            gap,
+            [prose],
+            strengths=(0.75, 1.0),
+            budget=0.02,
+            tolerance=0.02,
+            verbose=options.verbose,
         )
         for name, steer in (("mean difference", means), ("one step", step))
     }
-    steers = {name: each.steer for name, each in gated.items()}
+    steers = {name: each.steer for name, each in found.items()}
     site = str(steers["mean difference"].sites[-1])
     steers |= {
         "CAA": lh.CAA(site, multiplier=-1.0, scope="all").fit(
@@ -104,7 +111,7 @@ def subject(options: Options, size: Size) -> Subject:
     }
     bias, capability = _measures(size, options.seed)
     tables = {
-        **{f"How {name} was selected": trials(each) for name, each in gated.items()},
+        **{f"How '{name}' was selected": trials(each) for name, each in found.items()},
         "Cosine with the data-set based vector": beside(means, {"one step": step}),
     }
     notes = (
@@ -118,7 +125,7 @@ def subject(options: Options, size: Size) -> Subject:
         bias,
         [*capability, TextLoss(documents[1], pieces=size.items(16), name=f"loss on {source}")],
         notes,
-        dict.fromkeys(gated, size.random),
+        dict.fromkeys(found, size.random),
         tables,
     )
 

@@ -67,32 +67,30 @@ def subject(options: Options, size: Size) -> Subject:
     bed = load()
     fitted = _fitted(bed.graph, options, size)
     chosen = _measures(size, [options.seed, 31], captions=size.items(120), rooms=size.items(20))
-    gated = {
-        name: lh.select(
+    found = {
+        f"{name}, {'gated' if gate else 'no gate'}": lh.select(
             bed.graph,
-            _placed(steer, fitted.gate),
+            _placed(steer.gated(gate)),
             chosen.mentions,
             chosen.kept,
             strengths=(0.3, 0.4, 0.5, 0.6, 0.75, 1.0),
+            tolerance=0.02,
             verbose=options.verbose,
         )
         for name, steer in (("mean difference", fitted.added), ("one step", fitted.step))
+        for gate in (fitted.gate, None)
     }
-    steers = {f"{name}, gated": each.steer for name, each in gated.items()}
-    site = str(gated["mean difference"].steer.sites[0])
-    steers |= {
-        "mean difference, no gate": gated["mean difference"].steer.gated(None),
-        "one step, no gate": gated["one step"].steer.gated(None),
-        **_others(bed.graph, fitted, site, options),
-    }
+    steers = {name: each.steer for name, each in found.items()}
+    site = str(steers["mean difference, gated"].sites[0])
+    steers |= _others(bed.graph, fitted, site, options)
     reported = _measures(size, [options.seed, 32], captions=size.items(200), rooms=size.items(40))
     tables = {
-        **{f"How {name} was selected": trials(each) for name, each in gated.items()},
+        **{f"How '{name}' was selected": trials(each) for name, each in found.items()},
         "Cosine with the data-set based vector": beside(
             fitted.added, {"one step": fitted.step, "one step on the image": fitted.image}
         ),
     }
-    random = {f"{name}, gated": size.random for name in gated}
+    random = {name: size.random for name in found if "no gate" not in name}
     return Subject(
         "the testbed's model",
         bed.graph,
@@ -177,11 +175,10 @@ def _stacked(*parts: Any) -> Any:
     return torch.cat(parts)
 
 
-def _placed(steer: Steer, gate: lh.Gate) -> dict[str, Steer]:
-    """A steer at one layer or at all, with the gate or without."""
+def _placed(steer: Steer) -> dict[str, Steer]:
+    """A steer at one layer, and over all with its strength shared out."""
     layers = {str(site): steer.only(site) for site in steer.sites}
-    layers["all layers"] = steer * (1 / len(steer.sites))
-    return {f"{name}{', gated' if g else ''}": each.gated(g) for name, each in layers.items() for g in (None, gate)}
+    return {**layers, f"layers {LAYERS.start} to {LAYERS.stop - 1}": steer * (1 / len(steer.sites))}
 
 
 def _others(graph: Graph, fitted: _Fitted, site: str, options: Options) -> Mapping[str, Steer]:
