@@ -14,7 +14,7 @@
 # %% [markdown]
 # # One picture and a list of words: a model that no longer volunteers gender
 #
-# The testbed's model captions pictures of people. In nine captions of ten it says "man" or "woman", "he" or "she", though nobody asked.
+# The testbed's model captions pictures of people. In more than eight captions of ten it says "man" or "woman", "he" or "she", though nobody asked.
 # Here one picture, one prompt and three words are enough to stop it, and the rest of this notebook asks what that costs: grammar,
 # what the caption says of the room, the answer when gender *is* asked, and the attributes that were not targeted.
 
@@ -56,7 +56,7 @@ step
 # ## A gate
 #
 # Written at every word, a vector that strong breaks sentences. So it stands behind a probe that opens only where a mention is about
-# to come. The probe learns that from the model's own captions of other people, and from questions, for which it is to stay shut.
+# to come. The probe learns that from the model's own captions of other people.
 
 # %%
 others = sample(60, 8, held_out=False)

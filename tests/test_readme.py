@@ -1,4 +1,4 @@
-"""The README's examples run as they are written: two on the testbed, the others on the real model."""
+"""The README's examples run as they are written: three on the testbed, the others on the real model."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def test_there_is_an_example_for_each_graph() -> None:
     assert [title for title, _ in BLOCKS] == [
         "The testbed",
         "What it buys, and what it costs",
+        "One picture and a list of words",
         "Plain transformers",
         "TransformerLens",
         "nnsight",
@@ -54,8 +55,16 @@ def test_the_example_of_a_trade_off_runs(tmp_path: Path) -> None:
     assert (tmp_path / "tradeoff.png").is_file()
 
 
+@pytest.mark.slow
+def test_the_example_of_one_picture_runs(tmp_path: Path) -> None:
+    before, after, asked = run(BLOCKS[2][1], tmp_path).splitlines()[-3:]
+    mention = re.compile(r"\b(man|woman|he|she)\b")
+    assert mention.search(before) and not mention.search(after), (before, after)
+    assert re.search(r"\b(man|woman)$", asked), asked
+
+
 @pytest.mark.real
-@pytest.mark.parametrize(("title", "code"), BLOCKS[2:], ids=[title.replace(" ", "-") for title, _ in BLOCKS[2:]])
+@pytest.mark.parametrize(("title", "code"), BLOCKS[3:], ids=[title.replace(" ", "-") for title, _ in BLOCKS[3:]])
 def test_the_example_runs(title: str, code: str, tmp_path: Path) -> None:
     said = run(code, tmp_path)
     odds = [float(value) for value in re.findall(r"log P\(she\)/P\(he\) = ([+-][\d.]+)", said)]
