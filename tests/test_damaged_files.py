@@ -83,8 +83,8 @@ DAMAGED: dict[str, tuple[Callable[[Path], None], str]] = {
     "foreign": (foreign, "was not written by levelhead: its header has no card"),
     "longer": (changed(lambda h, c, b: b + b"\0"), r"is longer than its header says: \d+ bytes were expected"),
     "future": (
-        changed(lambda h, c, b: c.update(schema=2)),
-        "card schema 2, and this levelhead reads schema 1; install",
+        changed(lambda h, c, b: c.update(schema=3)),
+        "card schema 3, and this levelhead reads 1 and 2; install",
     ),
     "no edits": (changed(lambda h, c, b: c.update(entries=[])), "describes no edits"),
     "no tensor": (changed(lambda h, c, b: h.pop("0.angle") and None), "tensor '0.angle' is on the card and not in"),

@@ -249,7 +249,7 @@ NAN = torch.tensor([1.0, float("nan"), float("inf")])
         (lambda: Rotate(torch.ones(3), 1.0, source=torch.ones(4)), "target has width 3, source has 4"),
         (lambda: Rotate(torch.ones(3), 1.0, source=-torch.ones(3)), "linearly dependent"),
         (lambda: Rotate(torch.ones(3), float("nan")), "'angle'.*NaN or infinite"),
-        (lambda: from_params("turn", {}), "unknown kind of edit 'turn'; kinds are ablate, add, affine, rotate"),
+        (lambda: from_params("turn", {}), "unknown kind of edit 'turn'; kinds are ablate, add, affine, erase, rotate"),
         (lambda: from_params("add", {"basis": torch.eye(2)}), r"'add' cannot be made from basis\[2, 2\]"),
         (lambda: from_params("ablate", {"basis": torch.ones(2, 3)}), "the basis is not orthonormal"),
         (lambda: from_params("ablate", {"basis": torch.eye(3), "offset": torch.ones(2)}), "offset.*2.*3 directions"),
