@@ -132,7 +132,11 @@ def test_what_nobody_asked_about_is_silenced_and_what_is_asked_is_answered(tmp_p
     found.write()
     assert json.loads((tmp_path / "summary.json").read_text())["suite"] == "mentions"
     table = evaluation_table(found)
-    assert "| one step, gated | 1 |" in table and "The whole frontier" in table and "How 'one step, gated' was selected" in table
+    assert (
+        "| one step, gated | 1 |" in table
+        and "The whole frontier" in table
+        and "How 'one step, gated' was selected" in table
+    )
 
 
 def test_pronouns_of_occupations_follow_and_of_named_people_are_right() -> None:
