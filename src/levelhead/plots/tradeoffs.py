@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from levelhead.tradeoff.curves import Point, Tradeoff
 
+ROUNDS = (("o", "-"), ("^", "--"), ("v", ":"))
+"""Markers and lines of the first methods, of those for whom colors come again, and so on."""
+
 
 def tradeoff_chart(result: Tradeoff, ax: Axes | None = None, *, title: str = "") -> Axes:
     """Capability against bias on the reported items: up and to the left is better.
@@ -31,20 +34,24 @@ def tradeoff_chart(result: Tradeoff, ax: Axes | None = None, *, title: str = "")
     -------
     matplotlib Axes
     """
-    ax = new_axes(8.0, 5.0) if ax is None else ax
+    ax = new_axes(8.0 if len(result.methods) <= len(LINES) else 10.5, 5.0) if ax is None else ax
     names = result.measures["capability"]
     bias = result.measures["bias"][0]
     for number, method in enumerate(result.methods):
         color = LINES[number % len(LINES)]
+        marker, dashes = ROUNDS[number // len(LINES) % len(ROUNDS)]
         _random(ax, result, method, bias, color)
         curve = result.curve(method)
-        ax.plot(curve.bias, curve.capability, color=color, linewidth=1.6, alpha=0.8, zorder=3, label=method)
-        ax.plot(curve.bias[1:], curve.capability[1:], "o", markersize=5, color=color, markerfacecolor="white", zorder=4)
+        ax.plot(curve.bias, curve.capability, dashes, color=color, linewidth=1.6, alpha=0.8, zorder=3)
+        ax.plot(
+            curve.bias[1:], curve.capability[1:], marker, markersize=5, color=color, markerfacecolor="white", zorder=4
+        )
+        ax.plot([], [], marker + dashes, color=color, label=method)
         for strength, x, y in zip(curve.strengths[1:], curve.bias[1:], curve.capability[1:], strict=True):
             if strength in (curve.strengths[-1], result.chosen[method]):
                 ax.annotate(f"{strength:g}", (x, y), (5, 5), textcoords="offset points", fontsize=8, color=color)
         if result.chosen[method]:
-            _cross(ax, result, method, result.chosen[method], bias, names, color, "o")
+            _cross(ax, result, method, result.chosen[method], bias, names, color, marker)
     if any(point.kind == "prompt" for point in result.points):
         _cross(ax, result, "prompt", 0.0, bias, names, INK, "D", label="an instruction")
     _cross(ax, result, "none", 0.0, bias, names, INK, "s", label="as the model is")
@@ -52,7 +59,10 @@ def tradeoff_chart(result: Tradeoff, ax: Axes | None = None, *, title: str = "")
     ax.set_xlabel(f"{bias} (less is better)")
     ax.set_ylabel(names[0] if len(names) == 1 else f"mean accuracy over {len(names)} measures")
     ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
-    ax.legend(frameon=False, fontsize=9, loc="best")
+    beside: Any = (
+        {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(result.methods) > len(LINES) else {"loc": "best"}
+    )
+    ax.legend(frameon=False, fontsize=9, **beside)
     ax.set_title(title, loc="left")
     plain(ax)
     return ax

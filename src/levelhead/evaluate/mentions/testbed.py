@@ -43,7 +43,7 @@ NOTES = (
     "itself answers them. The one-step vector: one picture, one prompt, the words 'man' and 'woman' against 'person'.",
     "A gate opens for tokens before which the model's own captions mention gender: a probe of the residual stream, fitted on "
     "training captions and on questions that were asked outright, for which it is to stay shut.",
-    "'As on the image': one step of gradient on the picture's pixels (the reading of arXiv 2411.12590 v1), the direction of "
+    "'One step on the image': one step of gradient on the picture's pixels (the reading of arXiv 2411.12590 v1), the direction of "
     "the difference ablated in every layer at every token.",
     "Grammatical captions can be parsed by the grammar of the training text; faithful ones name object, shirt and role right.",
     "The model knows 126 words, and reads an instruction in English as a row of unknown ones.",
@@ -195,7 +195,7 @@ def _others(graph: Graph, fitted: _Fitted, site: str, options: Options) -> Mappi
     steers = {name: method.fit(acts, labels, groups) for name, method in found.items()}
     pairs = _pairs(fitted.asked)
     steers["CAA"] = lh.CAA(site, multiplier=-1.0).fit(*(acts.rows(rows) for rows in pairs))
-    steers["as on the image, ablated"] = fitted.image
+    steers["one step on the image, ablated"] = fitted.image
     steers["ITI"] = lh.ITI(heads=8, alpha=1.0, toward="neutral").fit(heads, labels, groups)
     return steers
 
