@@ -95,7 +95,7 @@ def select(
     model : transformers model, TransformerBridge, nnsight model, or Graph
     candidates : mapping of str to Steer
         Such as one for each layer.
-    bias : Measure
+    bias : a Measure
         Where less is better.
     capability : sequence of Measure
         What must stay as it is.

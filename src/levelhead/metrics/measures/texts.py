@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,7 @@ from levelhead.data.records import CapabilityRecord
 from levelhead.graph import Graph
 from levelhead.metrics.capability import Texts
 from levelhead.metrics.measures.protocol import Asked, Better, Reading, Run
-from levelhead.metrics.statistics import ratio_of
+from levelhead.metrics.statistics import Statistic, ratio_of
 from levelhead.steer import Steer, Strengths
 
 
@@ -38,31 +39,43 @@ class TextLoss(Asked[CapabilityRecord]):
 
     def on(self, graph: Graph, prefix: str = "") -> Run:
         """Cut for a graph; a prefix plays no part, since it would be scored as text."""
-        texts = Texts(graph, self.records, window=self.window, pieces=self.pieces, batch_size=self.batch_size)
-
-        def run(
-            steer: Steer | None = None, strengths: Strengths | None = None, *, verbose: bool = False
-        ) -> list[Reading]:
-            return [self._read(losses, texts.tokens) for losses in texts(steer, strengths, verbose=verbose)]
-
-        return run
-
-    def _read(self, losses: Float[np.ndarray, " item"], tokens: Float[np.ndarray, " item"]) -> Reading:
-        return Reading(ratio_of(losses, tokens), len(losses))
+        return _run(Texts(graph, self.records, window=self.window, pieces=self.pieces, batch_size=self.batch_size))
 
 
 @dataclass(frozen=True)
-class TextPerplexity(TextLoss):
-    """Perplexity of texts: `TextLoss`, exponentiated.
+class TextPerplexity(Asked[CapabilityRecord]):
+    """Perplexity of texts under the model itself, steered or not.
 
     Parameters
     ----------
-    records, window, pieces, batch_size, name
-        As in `TextLoss`.
+    records : sequence of CapabilityRecord
+        Their prompts are the texts.
+    window, pieces, batch_size
+        As in `levelhead.metrics.capability.Texts`.
+    name : str
     """
 
+    window: int = 256
+    pieces: int | None = None
+    batch_size: int = 4
     name: str = "perplexity"
+    better: Better = field(default="lower", init=False)
+    bounds: tuple[float, float] | None = field(default=None, init=False)
+    chance: float = field(default=float("inf"), init=False)
 
-    def _read(self, losses: Float[np.ndarray, " item"], tokens: Float[np.ndarray, " item"]) -> Reading:
-        nats = ratio_of(losses, tokens)
-        return Reading(lambda weights: np.exp(nats(weights)), len(losses))
+    def on(self, graph: Graph, prefix: str = "") -> Run:
+        """Cut for a graph; a prefix plays no part, since it would be scored as text."""
+        texts = Texts(graph, self.records, window=self.window, pieces=self.pieces, batch_size=self.batch_size)
+        return _run(texts, lambda nats: lambda weights: np.exp(nats(weights)))
+
+
+def _run(texts: Texts, of: Callable[[Statistic], Statistic] = lambda nats: nats) -> Run:
+    def run(steer: Steer | None = None, strengths: Strengths | None = None, *, verbose: bool = False) -> list[Reading]:
+        found = texts(steer, strengths, verbose=verbose)
+        return [Reading(of(_nats(losses, texts)), len(losses)) for losses in found]
+
+    return run
+
+
+def _nats(losses: Float[np.ndarray, " item"], texts: Texts) -> Statistic:
+    return ratio_of(losses, texts.tokens)
