@@ -297,19 +297,21 @@ def selected(**more: Any) -> lh.Selection:
     skill = Known(lambda s: 0.9 if s < 1.5 else 0.7, name="skill", better="higher")
     loss = Known(lambda s: 3.0 * (1 + 0.02 * s), name="loss", bounds=None)
     given: dict[str, Any] = {"strengths": (0.5, 1.0), "verbose": False, "limits": {"loss": 0.05}}
-    return lh.select(graph(), {"weak": STEER, "strong": strong}, bias, [skill, loss], **(given | more))
+    feeble = Steer({"resid_post.1": Add(VECTOR)}, strength=0.1)
+    return lh.select(graph(), {"feeble": feeble, "weak": STEER, "strong": strong}, bias, [skill, loss], **(given | more))
 
 
 def test_what_is_selected_does_most_within_every_limit() -> None:
     found = selected()
     # strong at .5 and weak at 1 do the same at the same cost; the weaker strength goes first.
     assert (found.name, found.strength, found.unsteered) == ("strong", 0.5, pytest.approx(0.5, abs=0.01))
-    assert found.steer.strength == 1.0 and found.steer.card["selected"]["of"] == 4
+    assert found.steer.strength == 1.0 and found.steer.card["selected"]["of"] == 6
     frame = found.frame().set_index(["candidate", "strength"])
     assert frame.loc[("strong", 1.0), "allowed"] == np.False_ and frame.loc[("strong", 1.0), "skill"] == pytest.approx(
         0.2, abs=0.01
     )
     assert frame.loc[("weak", 0.5), "loss"] == pytest.approx(0.01, abs=0.001), "relative, where there are no bounds"
+    assert frame.loc["feeble", "allowed"].isna().all() and frame.loc["feeble", "loss"].isna().all(), "it need not be asked"
     assert selected(budget=0.3).strength == 1.0 and selected(budget=0.3).name == "strong"
     near = selected(tolerance=0.11)
     assert (near.name, near.strength) == ("weak", 0.5), "half as much is near enough, and costs less"
@@ -317,7 +319,7 @@ def test_what_is_selected_does_most_within_every_limit() -> None:
 
 def test_where_nothing_is_allowed_the_steer_is_a_no_op() -> None:
     found = selected(limits={"loss": 0.001})
-    assert (found.name, found.strength, found.steer.strength) == ("none", 0.0, 0.0) and len(found.trials) == 4
+    assert (found.name, found.strength, found.steer.strength) == ("none", 0.0, 0.0) and len(found.trials) == 6
 
 
 @pytest.mark.parametrize(

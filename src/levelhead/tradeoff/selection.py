@@ -26,16 +26,17 @@ class Trial:
     bias : float
     costs : mapping of str to float
         For each measure of what must stay, how much worse it is than without a steer: in its own unit where it has
-        bounds, relative to its unsteered value where it has none.
-    allowed : bool
-        Whether every cost is within its limit.
+        bounds, relative to its unsteered value where it has none. Empty where it was not looked at, since others do more
+        and are allowed.
+    allowed : bool or None
+        Whether every cost is within its limit; None where it was not looked at.
     """
 
     name: str
     strength: float
     bias: float
     costs: Mapping[str, float]
-    allowed: bool
+    allowed: bool | None
 
 
 @dataclass(frozen=True)
@@ -131,29 +132,39 @@ def select(
     if len(set(names)) < len(names) or set(allowed) - set(names):
         raise InputError(f"limits are by name, each of one measure; found measures {names} and limits {limits}")
     wrapped = graph(model, processor)
-    runs = [measure.on(wrapped) for measure in (bias, *capability)]
-    unsteered = [run()[0].value for run in runs]
-    trials: list[Trial] = []
     from tqdm import tqdm
 
-    for name, steer in tqdm(candidates.items(), desc="select", disable=None if verbose else True, leave=False):
-        read = [[reading.value for reading in run(steer, strengths)] for run in runs]
+    run = bias.on(wrapped)
+    unsteered = run()[0].value
+    bar = tqdm(candidates.items(), desc="select", disable=None if verbose else True, leave=False)
+    found = {name: [reading.value for reading in run(steer, strengths)] for name, steer in bar}
+    runs = [measure.on(wrapped) for measure in capability]
+    before = [run()[0].value for run in runs]
+    trials: list[Trial] = []
+    least = unsteered
+    # Best first: once one is allowed, those that do less need not be asked what they cost.
+    for name in sorted(found, key=lambda name: min(found[name])):
+        if min(found[name]) > least + tolerance or min(found[name]) >= unsteered:
+            trials += [Trial(name, float(s), value, {}, None) for s, value in zip(strengths, found[name], strict=True)]
+            continue
+        read = [[reading.value for reading in run(candidates[name], strengths)] for run in runs]
         for i, strength in enumerate(strengths):
             costs = {
-                measure.name: _cost(measure, values[i], before)
-                for measure, values, before in zip(capability, read[1:], unsteered[1:], strict=True)
+                measure.name: _cost(measure, values[i], was)
+                for measure, values, was in zip(capability, read, before, strict=True)
             }
             fits = all(cost <= allowed[measure] + 1e-12 for measure, cost in costs.items())
-            trials.append(Trial(name, float(strength), read[0][i], costs, fits))
-    kept = [trial for trial in trials if trial.allowed and trial.bias < unsteered[0]]
+            trials.append(Trial(name, float(strength), found[name][i], costs, fits))
+            if fits:
+                least = min(least, found[name][i])
+    kept = [trial for trial in trials if trial.allowed and trial.bias < unsteered]
     if not kept:
-        return Selection(next(iter(candidates.values())) * 0.0, "none", 0.0, unsteered[0], tuple(trials))
-    least = min(trial.bias for trial in kept)
+        return Selection(next(iter(candidates.values())) * 0.0, "none", 0.0, unsteered, tuple(trials))
     near = [trial for trial in kept if trial.bias <= least + tolerance + 1e-9]
     best = min(near, key=lambda t: (round(sum(max(0.0, cost) for cost in t.costs.values()), 6), t.strength, t.bias))
     facts = {"name": best.name, "strength": best.strength, "by": bias.name, "of": len(trials)}
     steer = candidates[best.name] * best.strength
-    return Selection(steer.annotate(selected=facts), best.name, best.strength, unsteered[0], tuple(trials))
+    return Selection(steer.annotate(selected=facts), best.name, best.strength, unsteered, tuple(trials))
 
 
 def _cost(measure: Measure, after: float, before: float) -> float:

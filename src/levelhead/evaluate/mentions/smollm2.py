@@ -83,7 +83,7 @@ def subject(options: Options, size: Size) -> Subject:
     step = _one_step(graph, sites, neutral)
     documents, source = _documents(size)
     gap = LogOddsGap(pronouns(occupation_sentences("validation"), "ambiguous"), name=GAP)
-    prose = TextLoss(documents[0], pieces=size.items(10), name=f"loss on {source}")
+    prose = TextLoss(documents[0], pieces=size.items(6), name=f"loss on {source}")
     found = {
         name: lh.select(
             graph,
@@ -124,7 +124,7 @@ def subject(options: Options, size: Size) -> Subject:
         steers,
         neutral,
         bias,
-        [*capability, TextLoss(documents[1], pieces=size.items(16), name=f"loss on {source}")],
+        [*capability, TextLoss(documents[1], pieces=size.items(6), name=f"loss on {source}")],
         notes,
         dict.fromkeys(found, size.random),
         tables,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def trials(selection: Selection, n: int = 8) -> pd.DataFrame:
-    """Tabulate the candidates of a selection, each at its best allowed strength, the best first.
+    """Tabulate the candidates of a selection whose costs were measured, each at its best allowed strength, the best first.
 
     Parameters
     ----------
@@ -27,7 +27,8 @@ def trials(selection: Selection, n: int = 8) -> pd.DataFrame:
     pandas.DataFrame
     """
     frame = selection.frame()
-    order = frame.sort_values(["allowed", "bias", "strength"], ascending=[False, True, True])
+    looked = frame[frame["allowed"].notna()].astype({"allowed": bool})
+    order = looked.sort_values(["allowed", "bias", "strength"], ascending=[False, True, True])
     return order.drop_duplicates("candidate").head(n).reset_index(drop=True)
 
 
