@@ -318,7 +318,7 @@ def test_what_is_selected_does_most_within_every_limit() -> None:
 
 
 def test_where_nothing_is_allowed_the_steer_is_a_no_op() -> None:
-    found = selected(limits={"loss": 0.001})
+    found = selected(limits={"loss": 0.0001})
     assert (found.name, found.strength, found.steer.strength) == ("none", 0.0, 0.0) and len(found.trials) == 6
 
 
