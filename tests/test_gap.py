@@ -54,6 +54,9 @@ def test_the_gap_is_the_difference_of_the_groups_means_over_targets(graph: Any) 
     # Weights of items: leaving out one job's sentences leaves the other's mean.
     left = np.array([[0.0 if record.target == "person" else 1.0 for record in choices()]])
     assert float(reading.statistic(left)[0]) == pytest.approx(abs(mean["doctor"] - mean["nurse"]), abs=1e-5)
+    # A draw without one of the groups has no gap, and says so without a warning.
+    alone = np.array([[float(record.group == "men") for record in choices()]])
+    assert np.isnan(reading.statistic(alone)[0])
 
 
 def test_a_gap_needs_two_groups_and_two_options() -> None:

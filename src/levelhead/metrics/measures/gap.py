@@ -81,7 +81,7 @@ class LogOddsGap(Asked[ChoiceRecord]):
 
         def signed(weights: Float[np.ndarray, "draw item"]) -> Float[np.ndarray, " draw"]:
             means = per_target(odds, names, weights)
-            return np.nanmean(means[:, inside], axis=1) - np.nanmean(means[:, ~inside], axis=1)
+            return _mean(means[:, inside]) - _mean(means[:, ~inside])
 
         beside = {
             f"{first} minus the other": float(signed(np.ones((1, len(odds))))[0]),
@@ -89,3 +89,10 @@ class LogOddsGap(Asked[ChoiceRecord]):
             "mass": float(np.nanmean(decisions.mass)),
         }
         return Reading(lambda weights: np.abs(signed(weights)), len(odds), beside)
+
+
+def _mean(means: Float[np.ndarray, "draw target"]) -> Float[np.ndarray, " draw"]:
+    """Over the targets that a draw has; NaN where it has none."""
+    known = ~np.isnan(means)
+    count = known.sum(axis=1)
+    return np.divide(np.where(known, means, 0.0).sum(axis=1), count, out=np.full(len(means), np.nan), where=count > 0)
