@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,10 @@ def test_the_gap_is_the_difference_of_the_groups_means_over_targets(graph: Any) 
 def test_a_gap_needs_two_groups_and_two_options() -> None:
     with pytest.raises(InputError, match=r"found groups \['men'\]"):
         LogOddsGap([record for record in choices() if record.group == "men"])
+    for more in ({"target": ""}, {"group": "women"}):
+        strange = [replace(choices()[0], **more), *choices()[1:]]
+        with pytest.raises(InputError, match=r"the record 'doctor\."):
+            LogOddsGap(strange)
 
 
 def test_loss_is_the_logarithm_of_perplexity(graph: Any) -> None:

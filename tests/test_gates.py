@@ -9,7 +9,7 @@ import torch
 
 import levelhead as lh
 from conftest import graph_of
-from levelhead import Ablate, Add, Gate, Steer
+from levelhead import Ablate, Add, Gate, Steer, operators
 from levelhead.errors import AdapterError, EditError, FileError, InputError, SiteError
 from levelhead.methods import ProbeGate
 from tiny import ARCHITECTURES
@@ -94,6 +94,39 @@ def test_many_strengths_in_one_pass_are_each_alone(adapter: str, name: str) -> N
             together = graph.logits_at(batch, steer, torch.tensor([0.5, 1.0, 2.0]))
             for found, strength in zip(together, (0.5, 1.0, 2.0), strict=True):
                 torch.testing.assert_close(found, graph.logits(batch, steer * strength), rtol=1e-5, atol=1e-5)
+
+
+def test_a_prompt_that_is_read_in_chunks_is_decided_at_its_end(adapter: str) -> None:
+    """The first chunk does not tell where the prompt ends, and a later one does not undo what was decided."""
+    graph = graph_of(adapter, "llama")
+    batch = graph.encode(ARCHITECTURES["llama"].batch((9, 9)))
+    for steer in (plain("continuation"), plain("continuation").gated(parting(graph, batch))):
+        whole = graph.generate(batch, steer, **GREEDY)
+        assert torch.equal(graph.generate(batch, steer, prefill_chunk_size=4, **GREEDY), whole)
+
+
+def test_a_later_chunk_does_not_undo_a_decision() -> None:
+    run, gate = operators.new_run(prompt=9), ("g", "gate", 1.0, "sequence", None, None, None)
+    weight = {"weight": torch.tensor([1.0]), "bias": torch.tensor(0.0)}
+    mask = torch.tensor([[1] * 4 + [0] * 5, [1] * 9])
+    h = torch.tensor([[1.0] * 4 + [-1.0] * 5, [-1.0] * 9])[..., None]
+    for start, stop in ((0, 5), (5, 9)):
+        cache = type("Cache", (), {"get_seq_length": lambda self, start=start: start})()
+        call = {"input_ids": mask[:, start:stop], "attention_mask": mask, "past_key_values": cache}
+        operators.apply(h[:, start:stop], [(*gate[:5], weight, None)], operators.open_pass(call, run), {})
+    assert run["gates"]["g"].tolist() == [[1.0], [0.0]]
+
+
+def test_a_gate_belongs_to_a_basis() -> None:
+    with pytest.raises(EditError, match="is in basis 'tl-compat', and the steer behind it in basis 'hf'"):
+        plain().gated(Gate("resid_pre.0", noise(32), basis="tl-compat"))
+
+
+def test_gates_tell_steers_apart() -> None:
+    from levelhead.harness.subject import fingerprint
+
+    gate = Gate("resid_pre.0", noise(32))
+    assert len({fingerprint(each) for each in (plain(), plain().gated(gate), plain().gated(~gate))}) == 3
 
 
 def test_a_gate_that_stays_closed_is_no_steer_that_missed() -> None:
@@ -207,6 +240,18 @@ def even_opens(acts: lh.Activations, labels: list[str], groups: list[int]) -> fl
     return fitter.opens_[0]
 
 
+def test_labels_may_be_one_for_each_example_where_rows_are_tokens() -> None:
+    acts, labels, groups = planted()
+    twice = lh.Activations(
+        {site: value.repeat_interleave(2, 0) for site, value in acts.items()},
+        "all",
+        torch.arange(60).repeat_interleave(2),
+    )
+    spread = ProbeGate(open_on="open").fit(twice, labels, groups)
+    doubled = [label for label in labels for _ in (0, 1)]
+    assert spread == ProbeGate(open_on="open").fit(twice, doubled, [group for group in groups for _ in (0, 1)])
+
+
 def test_a_strict_gate_opens_for_as_few_of_the_others_as_was_asked() -> None:
     acts, labels, groups = planted(300)
     strict = ProbeGate(open_on="open", false_open=0.02)
@@ -219,5 +264,10 @@ def test_a_strict_gate_opens_for_as_few_of_the_others_as_was_asked() -> None:
             ProbeGate(**wrong).fit(acts, labels)
     with pytest.raises(InputError, match="not among the labels"):
         ProbeGate(open_on="ajar").fit(acts, labels)
-    with pytest.raises(InputError, match="all are 'x'"):
+    for wrong, says in (({"C": -1}, "C"), ({"cv": 1}, "cv"), ({"per": "tiken"}, "per")):
+        with pytest.raises(InputError, match=says):
+            fitter = ProbeGate()
+            fitter.set_params(**wrong)
+            fitter.fit(acts, labels)
+    with pytest.raises(InputError, match="all labels are 'x'"):
         ProbeGate().fit(acts, ["x"] * 300)

@@ -141,6 +141,8 @@ def test_pictures_are_refused_rather_than_mended(tmp_path):
         check_picture(np.zeros((30, 40)))
     with pytest.raises(InputError, match="is of type int; give a path or a PIL picture"):
         check_picture(5)
+    with pytest.raises(InputError, match=r"float64; \[height, width, 3\] of uint8 is needed"):
+        check_picture(np.zeros((8, 8, 3)))
 
 
 def test_pictures_within_a_chat_are_looked_at_too():

@@ -29,6 +29,7 @@ from levelhead.metrics import (
 from levelhead.metrics.statistics import mean_of
 from levelhead.tradeoff import FAIRNESS_PROMPT, Tradeoff, tradeoff
 from levelhead.tradeoff.run import _cut
+from levelhead.tradeoff.selection import _cost
 
 VECTOR = torch.linspace(-1, 1, 32)
 STEER = Steer({"resid_post.1": Add(VECTOR)})
@@ -297,8 +298,11 @@ def selected(**more: Any) -> lh.Selection:
     skill = Known(lambda s: 0.9 if s < 1.5 else 0.7, name="skill", better="higher")
     loss = Known(lambda s: 3.0 * (1 + 0.02 * s), name="loss", bounds=None)
     given: dict[str, Any] = {"strengths": (0.5, 1.0), "verbose": False, "limits": {"loss": 0.05}}
+    bias = more.pop("bias", bias)
     feeble = Steer({"resid_post.1": Add(VECTOR)}, strength=0.1)
-    return lh.select(graph(), {"feeble": feeble, "weak": STEER, "strong": strong}, bias, [skill, loss], **(given | more))
+    return lh.select(
+        graph(), {"feeble": feeble, "weak": STEER, "strong": strong}, bias, [skill, loss], **(given | more)
+    )
 
 
 def test_what_is_selected_does_most_within_every_limit() -> None:
@@ -311,10 +315,22 @@ def test_what_is_selected_does_most_within_every_limit() -> None:
         0.2, abs=0.01
     )
     assert frame.loc[("weak", 0.5), "loss"] == pytest.approx(0.01, abs=0.001), "relative, where there are no bounds"
-    assert frame.loc["feeble", "allowed"].isna().all() and frame.loc["feeble", "loss"].isna().all(), "it need not be asked"
+    assert frame.loc["feeble", "allowed"].isna().all() and frame.loc["feeble", "loss"].isna().all(), (
+        "it need not be asked"
+    )
     assert selected(budget=0.3).strength == 1.0 and selected(budget=0.3).name == "strong"
     near = selected(tolerance=0.11)
     assert (near.name, near.strength) == ("weak", 0.5), "half as much is near enough, and costs less"
+
+
+def test_costs_are_absolute_in_bounds_and_relative_without_unless_that_is_of_nothing() -> None:
+    skill, drift = Known(lambda s: s, better="higher"), Known(lambda s: s, bounds=None)
+    assert [_cost(skill, 0.7, 0.9), _cost(drift, 3.3, 3.0), _cost(drift, 0.3, 0.0)] == pytest.approx([0.2, 0.1, 0.3])
+
+
+def test_random_directions_are_for_steers_that_are_there() -> None:
+    with pytest.raises(InputError, match="random directions for 'typo' were asked for; the steers are ours"):
+        known(random={"typo": 2})
 
 
 def test_where_nothing_is_allowed_the_steer_is_a_no_op() -> None:
@@ -327,6 +343,7 @@ def test_where_nothing_is_allowed_the_steer_is_a_no_op() -> None:
     [
         ({"strengths": (0.0, 1.0)}, "strengths above 0"),
         ({"limits": {"speed": 0.1}}, "limits are by name"),
+        ({"bias": Known(lambda s: s, name="skill", better="higher")}, "of which more is better"),
     ],
 )
 def test_bad_selections_say_so(more: dict[str, Any], expected: str) -> None:

@@ -103,7 +103,8 @@ class TraceGraph(ModuleGraph):
             return envoy.trace(**self.arguments(batch, last=last), trace=False).logits[:, -int(last) :]
 
     def generate(self, batch: Mapping[str, Tensor], steer: Steer | None = None, **options: Any) -> Tensor:
-        with self._steered(steer, None) as envoy:
+        # A prompt may be read in chunks, of which the first does not tell its length.
+        with self._steered(steer, batch["input_ids"].shape[1]) as envoy:
             return envoy.trace(**generation(batch, options, self.map.image_ids), fn="generate", trace=False)
 
     @contextmanager

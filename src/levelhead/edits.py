@@ -162,7 +162,7 @@ class Erase(Edit):
     Parameters
     ----------
     read : Float[Tensor, "k d"]
-        R: what is read; of rank k.
+        R: what is read.
     write : Float[Tensor, "k d"]
         W: what is subtracted for one unit of each reading.
     at : Float[Tensor, "d"], optional
@@ -185,7 +185,8 @@ class Erase(Edit):
             raise EditError(
                 f"Erase: read has shape {tuple(read.shape)}, and write {tuple(write.shape)}; they must agree"
             )
-        params = {name: rows.to(_full(rows.dtype)) for name, rows in given.items()}
+        dtype = _full(torch.promote_types(read.dtype, write.dtype))
+        params = {name: rows.to(dtype) for name, rows in given.items()}
         if at is not None:
             at = _vector(at, "Erase", "at")
             if at.shape[0] != read.shape[1]:

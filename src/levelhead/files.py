@@ -172,7 +172,14 @@ def describe(steer: Steer) -> dict[str, Any]:
     gated: dict[str, Any] = {}
     if gates:
         gated["gates"] = [
-            {"site": str(g.site), "per": g.per, "soft": g.soft, "bias": g.bias, "weight": _sized(g.weight)}
+            {
+                "site": str(g.site),
+                "per": g.per,
+                "soft": g.soft,
+                "bias": g.bias,
+                "basis": g.basis,
+                "weight": _sized(g.weight),
+            }
             for g in gates
         ]
     return {
@@ -347,7 +354,14 @@ def _check_tensor(name: str, shape: list[int], dtype: str, header: dict[str, Any
 def _gate(fields: dict[str, Any], number: int, opened: Any, file: Path) -> Gate:
     try:
         weight: Tensor = opened.get_tensor(f"gate.{number}.weight")
-        return Gate(str(fields["site"]), weight, float(fields["bias"]), fields["per"], bool(fields["soft"]))
+        return Gate(
+            str(fields["site"]),
+            weight,
+            float(fields["bias"]),
+            fields["per"],
+            bool(fields["soft"]),
+            str(fields["basis"]),
+        )
     except (LevelheadError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileError(f"'{file}', gate {number}: {error}") from error
 

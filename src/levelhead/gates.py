@@ -19,8 +19,9 @@ PER = ("token", "sequence")
 class Gate:
     """A probe that opens where ``weight . h + bias > 0``; edits behind it write there alone.
 
-    The idea is FairSteer's (arXiv 2504.14492): an edit that acts only where a probe finds what it is meant for leaves
-    everything else as it was, to the bit.
+    The idea is FairSteer's (arXiv 2504.14492): an edit that acts only where a probe finds what it is meant for. Per
+    sequence, a row whose gate is shut is as it was to the bit; per token, so is all that comes before the first token
+    that is written, while later ones attend to it.
 
     Parameters
     ----------
@@ -34,6 +35,8 @@ class Gate:
         Whether the prompt's last token decides for the whole sequence, prompt and answer, or each token for itself.
     soft : bool
         Multiply the strength by the sigmoid of the score, instead of writing or not.
+    basis : {"hf", "tl-compat"}
+        Coordinate system of the weight, which must be that of the edits behind the gate.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class Gate:
     bias: float
     per: Literal["token", "sequence"]
     soft: bool
+    basis: str
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class Gate:
         bias: float | int = 0.0,
         per: Literal["token", "sequence"] = "sequence",
         soft: bool = False,
+        basis: str = "hf",
     ) -> None:
         site = Site.parse(site)
         if site.tower != "language":
@@ -79,6 +84,7 @@ class Gate:
             "bias": bias,
             "per": per,
             "soft": soft,
+            "basis": basis,
         }
         for name, value in facts.items():
             object.__setattr__(self, name, value)
@@ -89,14 +95,16 @@ class Gate:
         return torch.sigmoid(score) if self.soft else (score > 0).float()
 
     def __invert__(self) -> Gate:
-        """The gate that opens where this one is closed."""
-        return Gate(self.site, -self.weight, -self.bias, self.per, self.soft)
+        """The gate that opens where this one is closed; at a score of exactly 0 both are."""
+        return Gate(self.site, -self.weight, -self.bias, self.per, self.soft, self.basis)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Gate):
             return False
-        facts = (self.site, self.bias, self.per, self.soft) == (other.site, other.bias, other.per, other.soft)
-        return facts and torch.equal(self.weight, other.weight)
+        names = ("site", "bias", "per", "soft", "basis")
+        return all(getattr(self, name) == getattr(other, name) for name in names) and torch.equal(
+            self.weight, other.weight
+        )
 
     def __hash__(self) -> int:
         return hash((self.site, self.bias, self.per, self.soft, self.weight.shape))

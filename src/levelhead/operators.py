@@ -149,9 +149,14 @@ def _decide(h: torch.Tensor, kind: str, key: str, per: str, params: dict, now: d
         now["gates"][key] = share
         return
     last = mask_of("last", now)
-    if last is not False:
-        at_last = share if last is True else torch.where(last.to(share.device), share, 0.0)
-        now["sequence_gates"][key] = at_last.sum(dim=1, keepdim=True)
+    if last is True:
+        now["sequence_gates"][key] = share[:, -1:]
+    elif last is not False:
+        last = last.to(share.device)
+        here = torch.where(last, share, 0.0).sum(dim=1, keepdim=True)
+        # A prompt that is read in chunks ends in one chunk, and what that decided stays.
+        before = now["sequence_gates"].get(key, torch.zeros_like(here))
+        now["sequence_gates"][key] = torch.where(last.any(dim=1, keepdim=True), here, before)
 
 
 def _gated(

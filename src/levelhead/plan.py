@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from levelhead import operators
 from levelhead.errors import EditError, InputError, UntouchedSteerWarning
 from levelhead.gates import Gate
 from levelhead.graph import Graph, Location
@@ -91,7 +92,7 @@ def _fit(entry: Entry, graph: Graph) -> Location:
 
 def check(steer: Steer, graph: Graph) -> dict[str, str]:
     """See `levelhead.steer.Steer.check`."""
-    places = plan(steer, graph)
+    places = [place for place in plan(steer, graph) if any(step[1] not in operators.GATES for step in place.steps)]
     here = graph.identity()
     there: dict[str, Any] = dict(steer.card.get("model", {}))
     if not there:

@@ -108,6 +108,12 @@ class Steer:
                     f"'{entry.site}' is read only: a write there would reach the MLP branch and not the residual "
                     f"stream; write at 'attn_out.{entry.site.layer}' or 'resid_pre.{entry.site.layer}'"
                 )
+        basis = str((card or {}).get("basis", "hf"))
+        strange = [entry.gate for entry in entries if entry.gate is not None and entry.gate.basis != basis]
+        if strange:
+            raise EditError(
+                f"{strange[0]!r} is in basis '{strange[0].basis}', and the steer behind it in basis '{basis}'"
+            )
         object.__setattr__(self, "entries", tuple(entries))
         object.__setattr__(self, "strength", _check_strength(strength))
         object.__setattr__(self, "card", MappingProxyType(dict(card or {})))
@@ -149,7 +155,7 @@ class Steer:
         return f"Steer({kinds} at {shown}; {len(self)} edits, scope {scopes}{gated}, strength {_show(self.strength)})"
 
     def directions(self) -> dict[Site, Float[Tensor, "k d"]]:
-        """Unit directions written at each site, where the edit has fixed ones (`Add`, `Ablate`)."""
+        """Unit directions written at each site, where the edit has fixed ones (`Add`, `Ablate`, `Erase`)."""
         found: dict[Site, Tensor] = {}
         for entry in self.entries:
             rows = entry.edit.directions()
@@ -266,7 +272,8 @@ class Steer:
         ----------
         bridge : TransformerBridge
         batch : mapping of str to Tensor, optional
-            The encoded inputs. Needed where the inputs have pads or pictures, which a hook cannot see.
+            The encoded inputs. Needed where the inputs have pads or pictures, which a hook cannot see, and for gated
+            steers.
         """
         from levelhead.graph import graph
 

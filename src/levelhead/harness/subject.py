@@ -122,13 +122,17 @@ def subject(
 
 
 def fingerprint(steer: Steer) -> str:
-    """The sha256 of all that a steer writes: sites, scopes, strengths and tensors, not its card."""
+    """The sha256 of all that a steer writes: sites, scopes, strengths, gates and tensors, not its card."""
     seen = hashlib.sha256(f"{steer.strength}".encode())
     for entry in steer.entries:
         seen.update(f"{entry.site}|{entry.edit.kind}|{entry.scope}|{entry.strength}".encode())
         for name, value in sorted(entry.edit.params.items()):
             seen.update(f"{name}{tuple(value.shape)}".encode())
             seen.update(value.detach().to("cpu", torch.float64).numpy().tobytes())
+        if entry.gate is not None:
+            gate = entry.gate
+            seen.update(f"gate|{gate.site}|{gate.per}|{gate.soft}|{gate.bias}".encode())
+            seen.update(gate.weight.to("cpu", torch.float64).numpy().tobytes())
     return seen.hexdigest()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from levelhead.capture import Activations
@@ -53,7 +54,8 @@ class GradientStep(Method):
         ``gradient``: minus the loss's gradient at each site, where no step is taken (reconstruction; default on ``residual``, where
         the difference would be the step itself). Either points towards naming the attribute.
     sign : {"toward", "away"}
-        Which way the step goes; after one away from the words, the difference is turned round. Reconstruction.
+        Which way the step goes; after one away from the words, the difference is turned round. Reconstruction. Without
+        meaning for ``gradient``.
     step : {"sign", "unit"}
         On the embeddings: along the gradient's signs, or along the gradient; of the same root mean square. The image's step is
         along the signs (attested).
@@ -201,7 +203,12 @@ class GradientStep(Method):
         away = -1.0 if self.sign == "away" else 1.0
         take = OneStep(on, wanted, self.at, where, direction == "difference", away * eps, self.step)
         sums = Sums()
-        with frozen(on.model), checkpointed(on.model, self.checkpoint), quick_patches(on.model):
+        with (
+            torch.inference_mode(False),
+            frozen(on.model),
+            checkpointed(on.model, self.checkpoint),
+            quick_patches(on.model),
+        ):
             for some, spellings in self._batches(on, items, words, against or (), verbose):
                 encoded = on.encode(some)
                 for moved in take(encoded, [Target.of(on, encoded, each, self.loss) for each in spellings]):
@@ -264,6 +271,9 @@ class GradientStep(Method):
             raise InputError(f"on='{self.on}' was asked for without a picture; give image=, or use on='residual'")
         where = self.on or ("image" if pictured else "residual")
         direction = self.direction or ("gradient" if where == "residual" else "difference")
+        idle = [name for name, off in (("eps", self.eps is None), ("sign", self.sign == "toward")) if not off]
+        if direction == "gradient" and idle:
+            raise InputError(f"{idle[0]} is of a step, and direction='gradient' takes none; leave it out")
         if (where, direction) == ("residual", "difference"):
             raise InputError("direction='difference' needs a picture to step on; without one, use direction='gradient'")
         return where, direction

@@ -64,7 +64,7 @@ def check_picture(picture: Any, number: int = 0) -> Any:
 
     Parameters
     ----------
-    picture : path, PIL.Image.Image, or array [height, width, 3]
+    picture : path, PIL.Image.Image, or array [height, width, 3] of uint8
     number : int
         Which it is of several, for the message.
 
@@ -78,8 +78,12 @@ def check_picture(picture: Any, number: int = 0) -> Any:
     name = f"'{picture}'" if isinstance(picture, str | Path) else f"picture {number}"
     shape = getattr(picture, "shape", None)
     if shape is not None:
-        if len(shape) != 3 or shape[2] != 3:
-            raise InputError(f"{name} is an array of shape {tuple(shape)}; [height, width, 3] is needed")
+        dtype = str(getattr(picture, "dtype", "")).removeprefix("torch.")
+        if len(shape) != 3 or shape[2] != 3 or dtype != "uint8":
+            raise InputError(
+                f"{name} is an array of shape {tuple(shape)}, {dtype}; [height, width, 3] of uint8 is needed, since a "
+                "processor would scale other numbers once more"
+            )
         return picture
     try:
         if isinstance(picture, str | Path):

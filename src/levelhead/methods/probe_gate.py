@@ -12,8 +12,9 @@ from torch import Tensor
 
 from levelhead.capture import Activations
 from levelhead.errors import InputError
-from levelhead.gates import Gate
-from levelhead.methods.base import Method
+from levelhead.gates import PER, Gate
+from levelhead.methods.base import Method, check_choice, check_range
+from levelhead.methods.labeling import group_codes, labeling
 from levelhead.metrics.statistics import roc_auc
 from levelhead.probes.crossfit import cross_fit
 from levelhead.probes.folds import stratified_folds
@@ -61,7 +62,7 @@ class ProbeGate(Method):
         soft: bool = False,
         missed: float | None = None,
         false_open: float | None = None,
-        C: float = 1.0,
+        C: float | int = 1.0,
         cv: int = 5,
         slack: float = 0.005,
         random_state: int = 0,
@@ -83,11 +84,11 @@ class ProbeGate(Method):
         Parameters
         ----------
         acts : Activations
-            Of the language model; with ``at="all"`` and the like, labels and groups are one for each row.
+            Of the language model.
         labels : sequence
-            Of two classes.
+            Of two classes; one for each row, or each example.
         groups : sequence, optional
-            What belongs together and is held out together.
+            What belongs together and is held out together; likewise.
 
         Returns
         -------
@@ -101,11 +102,18 @@ class ProbeGate(Method):
             For labels of one class or of more than two, too few groups, `missed` or `false_open` outside of (0, 1), or
             both.
         """
+        check_choice("ProbeGate", "per", self.per, PER)
+        check_range("ProbeGate", "C", self.C, self.C > 0, "above 0")
+        check_range("ProbeGate", "cv", self.cv, self.cv >= 2, "at least 2")
+        check_range("ProbeGate", "slack", self.slack, self.slack >= 0, "at least 0")
         given = {name: value for name in ("missed", "false_open") if (value := getattr(self, name)) is not None}
         if len(given) > 1 or not all(0 < value < 1 for value in given.values()):
             raise InputError(f"one of missed and false_open can be given, a share between 0 and 1; found {given}")
         found = resolve(self.sites, acts.sites)
-        problem = check_problem(labels, groups, acts.n)
+        known = labeling(acts, labels)
+        problem = check_problem(
+            [known.classes[code] for code in known.codes.tolist()], group_codes(acts, groups), acts.n
+        )
         open_on = problem.classes[1] if self.open_on is None else self.open_on
         if open_on not in problem.classes:
             raise InputError(f"open_on={open_on!r} is not among the labels {problem.classes}")
@@ -115,7 +123,7 @@ class ProbeGate(Method):
         fits: dict[Site, tuple[Tensor, float, np.ndarray]] = {}
         for site in found:
             check_finite(acts[site], site, acts.n)
-            fit = cross_fit(acts[site].double()[None], positive[None], folds, self.cv, C=self.C, full=True)
+            fit = cross_fit(acts[site].double()[None], positive[None], folds, self.cv, C=float(self.C), full=True)
             assert fit.coef is not None and fit.intercept is not None
             fits[site] = fit.coef[0, 0], float(fit.intercept[0, 0]), fit.scores[0, 0].cpu().numpy()
         self.scores_ = {
@@ -127,7 +135,9 @@ class ProbeGate(Method):
         weight, bias, scores = fits[site]
         threshold = self._threshold(scores, positive)
         self.opens_ = float((scores[positive] > threshold).mean()), float((scores[~positive] > threshold).mean())
-        self.gate_ = Gate(site, weight.to(torch.float32), bias - threshold, self.per, self.soft)
+        self.gate_ = Gate(
+            site, weight.to(torch.float32), bias - threshold, self.per, self.soft, str(acts.source.get("basis", "hf"))
+        )
         return self.gate_
 
     def _threshold(self, scores: Float[np.ndarray, " example"], positive: Bool[np.ndarray, " example"]) -> float:

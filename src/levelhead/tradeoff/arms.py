@@ -70,13 +70,16 @@ def arms(
     # NaN compares false with everything.
     if not given or not all(0 < strength < float("inf") for strength in given):
         raise InputError(f"strengths are numbers from 0 on, at least one above 0; found {list(strengths)}")
+    strangers = sorted(set(random) - set(named)) if isinstance(random, Mapping) else []
+    if strangers:
+        raise InputError(f"random directions for '{strangers[0]}' were asked for; the steers are {', '.join(named)}")
     found = [Arm("none", "none")]
     if "prompt" in baselines:
         found.append(Arm("prompt", "prompt"))
     found += [Arm(name, "method", steer, given) for name, steer in named.items()]
     if "random" in baselines:
         for name, steer in named.items():
-            for draw in range(random if isinstance(random, int) else random.get(name, 0)):
+            for draw in range(random.get(name, 0) if isinstance(random, Mapping) else random):
                 control = RandomDirection(random_state=seed + draw).fit(steer, acts)
                 found.append(Arm(name, "random", control, (1.0,), draw))
     return found

@@ -94,7 +94,7 @@ def tradeoff(
     """
     if not bias:
         raise InputError("a trade-off needs a measure of bias; found none")
-    fewest = random if isinstance(random, int) else min(random.values(), default=0)
+    fewest = min(random.values(), default=0) if isinstance(random, Mapping) else random
     if not 0 < validation < 1 or budget < 0 or draws < 1 or fewest < 0:
         raise InputError(
             f"need 0 < validation < 1, budget >= 0, draws >= 1 and random >= 0; "
@@ -124,7 +124,7 @@ def tradeoff(
         "by": by,
         "draws": draws,
         "seed": seed,
-        "random": random if isinstance(random, int) else dict(random),
+        "random": dict(random) if isinstance(random, Mapping) else random,
         "prompt": prompt if "prompt" in baselines else None,
         "chance": {measure.name: measure.chance for _, measure in given},
         "better": {measure.name: measure.better for _, measure in given},

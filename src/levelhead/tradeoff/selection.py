@@ -26,7 +26,7 @@ class Trial:
     bias : float
     costs : mapping of str to float
         For each measure of what must stay, how much worse it is than without a steer: in its own unit where it has
-        bounds, relative to its unsteered value where it has none. Empty where it was not looked at, since others do more
+        bounds, relative to its unsteered value where it has none (and that is not 0). Empty where it was not looked at, since others do more
         and are allowed.
     allowed : bool or None
         Whether every cost is within its limit; None where it was not looked at.
@@ -121,11 +121,15 @@ def select(
     Raises
     ------
     InputError
-        For no candidate, no strength above 0, two measures of one name, a limit for a measure that is not there.
+        For a bias of which more is better, no candidate, no strength above 0, two measures of one name, a limit for a measure that is not there.
     """
     if not candidates or not strengths or not all(0 < s < float("inf") for s in strengths):
         raise InputError(
             f"select needs candidates, and strengths above 0; found {len(candidates)} candidates and {list(strengths)}"
+        )
+    if bias.better != "lower":
+        raise InputError(
+            f"select takes the steer with the least of '{bias.name}', of which more is better; give a bias"
         )
     names = [measure.name for measure in capability]
     allowed = {**dict.fromkeys(names, budget), **(limits or {})}
@@ -169,4 +173,4 @@ def select(
 
 def _cost(measure: Measure, after: float, before: float) -> float:
     worse = before - after if measure.better == "higher" else after - before
-    return worse if measure.bounds is not None else worse / abs(before)
+    return worse if measure.bounds is not None or before == 0 else worse / abs(before)

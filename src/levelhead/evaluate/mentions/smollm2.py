@@ -48,8 +48,8 @@ NOTES = (
     "INLP's penalty is ten times scikit-learn's own (C=0.1): with that, its classifiers do not converge on these activations.",
     "Answers are about people who are named, and whom the model may well call 'she' or 'he': here a mention is no fault.",
 )
-LAYERS = range(20, 30)
-SPANS = ((25, 28), (26, 28), (22, 28), (24, 30))
+LAYERS = range(24, 30)
+SPANS = ((26, 28), (25, 28))
 
 
 def subject(options: Options, size: Size) -> Subject:
@@ -126,7 +126,7 @@ def subject(options: Options, size: Size) -> Subject:
         bias,
         [*capability, TextLoss(documents[1], pieces=size.items(6), name=f"loss on {source}")],
         notes,
-        dict.fromkeys(found, size.random),
+        {"one step": size.random},
         tables,
     )
 
@@ -163,7 +163,7 @@ def _measures(size: Size, seed: int) -> tuple[list[Measure], list[Measure]]:
     people = named_sentences("test", every=3)[:: max(1, round(1 / size.share))]
     named = people_of(
         {"woman": FEMALE_NAMES, "man": MALE_NAMES},
-        [job.name for job in occupations("test")][: size.items(16)],
+        [job.name for job in occupations("test")][: size.items(8)],
         seed=seed,
     )
     said = Answers(person_prompts(named, ["describe"]), max_new_tokens=32, seed=seed, wrap="chat", batch_size=32)
@@ -179,7 +179,7 @@ def _measures(size: Size, seed: int) -> tuple[list[Measure], list[Measure]]:
     try:
         kept.append(
             Accuracy(
-                cast("list[CapabilityRecord]", list(load("blimp"))[:: max(1, round(10 / size.share))]), name="BLiMP"
+                cast("list[CapabilityRecord]", list(load("blimp"))[:: max(1, round(20 / size.share))]), name="BLiMP"
             )
         )
     except FileError:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+
 import levelhead as lh
 from levelhead.capture import Activations
 from levelhead.data.mention_split import MentionSplit, split_by_mention
@@ -162,17 +164,11 @@ def _questions(scenes: Sequence[Scene]) -> list[PromptRecord]:
 def _gate(graph: Graph, told: MentionSplit, asked: MentionSplit, acts: Activations, options: Options) -> lh.Gate:
     """Opens before a mention in a caption, and neither elsewhere nor before the answer to a question."""
     steps = told.steps(graph, "resid_post.*", batch_size=64, verbose=options.verbose)
-    values = {site: _stacked(steps.acts[site], acts[site]) for site in acts.sites if site.layer in (0, 1)}
+    values = {site: torch.cat([steps.acts[site], acts[site]]) for site in acts.sites if site.layer in (0, 1)}
     labels = [*steps.labels, *["other"] * acts.n]
     groups = [*steps.groups, *asked.groups]
     gate = lh.ProbeGate("resid_post.*", open_on="mention", per="token", missed=0.01)
     return gate.fit(Activations(values), labels, groups)
-
-
-def _stacked(*parts: Any) -> Any:
-    import torch
-
-    return torch.cat(parts)
 
 
 def _placed(steer: Steer) -> dict[str, Steer]:

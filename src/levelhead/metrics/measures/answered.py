@@ -160,7 +160,8 @@ class Answers(Sequence[PromptRecord]):
         -------
         tuple
         """
-        return self._memo.get(graph, (self.index_of, _state(graph), *key), make)
+        options = repr([getattr(self, name) for name in OPTIONS])
+        return self._memo.get(graph, (self.index_of, options, _state(graph), *key), make)
 
     @staticmethod
     def _key(prefix: str, steer: Steer | None) -> tuple[Any, ...] | None:
@@ -231,11 +232,25 @@ class _Memo:
 
 
 def _state(graph: Graph) -> tuple[Any, ...]:
-    """What tells whether a model is still the one that was asked: writes to its weights, and the hooks on it."""
+    """What tells whether a model is still the one that was asked: its weights, its hooks, how it generates.
+
+    Weights are told apart by torch's count of writes and by a sample of their numbers, since writes through ``.data`` are
+    not counted.
+    """
     modules = list(graph.model.modules())
     hooks = tuple(key for module in modules for key in (*module._forward_hooks, *module._forward_pre_hooks))
-    weights = sum(0 if weight.is_inference() else weight._version for weight in graph.model.parameters())
-    return weights, hooks, len(getattr(graph.target, "_edits", None) or ())
+    weights = tuple(
+        (id(weight), 0 if weight.is_inference() else weight._version, _sampled(weight))
+        for weight in graph.model.parameters()
+        if weight.device.type != "meta"
+    )
+    generation = repr(getattr(graph.model, "generation_config", None))
+    return weights, hooks, generation, len(getattr(graph.target, "_edits", None) or ())
+
+
+def _sampled(weight: Tensor) -> float:
+    flat = weight.detach().reshape(-1)
+    return float(flat[:: max(1, len(flat) // 64)].double().sum())
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class LogOddsGap(Asked[ChoiceRecord]):
     Raises
     ------
     InputError
-        If there are not two groups and two options.
+        If there are not two groups and two options, or a target that is missing or in both groups.
     """
 
     style: Style = "words"
@@ -49,6 +49,13 @@ class LogOddsGap(Asked[ChoiceRecord]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        belongs: dict[str, str | None] = {}
+        for record in self.records:
+            if not record.target or belongs.setdefault(record.target, record.group) != record.group:
+                raise InputError(
+                    f"a gap is between targets of two groups, and the record '{record.id}' has target {record.target!r} and "
+                    f"group {record.group!r}; name each record's target, and put each target into one group"
+                )
         groups = {record.group for record in self.records}
         options = {len(record.options) for record in self.records}
         if len(groups) != 2 or None in groups or options != {2}:
@@ -85,7 +92,7 @@ class LogOddsGap(Asked[ChoiceRecord]):
 
         beside = {
             f"{first} minus the other": float(signed(np.ones((1, len(odds))))[0]),
-            "level": float(odds.mean()),
+            "level": float(np.nanmean(odds)),
             "mass": float(np.nanmean(decisions.mass)),
         }
         return Reading(lambda weights: np.abs(signed(weights)), len(odds), beside)
