@@ -215,5 +215,5 @@ def test_every_method_that_is_public_is_in_this_suite() -> None:
 
     public = {value for name in methods.__all__ if isinstance(value := getattr(methods, name), type)}
     learns = {value for value in public if issubclass(value, Method) and value is not Method}
-    others = {"RandomDirection", "FairnessPrompt", "ProbeGate", "GradientStep"}
+    others = {"RandomDirection", "FairnessPrompt", "ProbeGate", "GradientStep", "DSO"}
     assert {value.__name__ for value in learns} - others == {type(make()).__name__ for make in METHODS.values()}

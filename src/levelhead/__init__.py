@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from levelhead.graph import graph
     from levelhead.methods import (
         CAA,
+        DSO,
         INLP,
         ITI,
         LEACE,
@@ -55,6 +56,7 @@ _HOMES = {
     "doctor": "doctor",
     "Gate": "gates",
     "CAA": "methods",
+    "DSO": "methods",
     "INLP": "methods",
     "ITI": "methods",
     "LEACE": "methods",
@@ -97,6 +99,7 @@ __all__ = [
     "Affine",
     "Alignment",
     "CAA",
+    "DSO",
     "Erase",
     "FairnessPrompt",
     "Gate",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from levelhead.methods.base import Method
 from levelhead.methods.caa import CAA, ContrastPairs, contrast_pairs
 from levelhead.methods.controls import RandomDirection
+from levelhead.methods.dso import DSO
 from levelhead.methods.fairness_prompt import FAIRNESS_PROMPT, FAIRNESS_PROMPTS, FairnessPrompt
 from levelhead.methods.gradient_step import GradientStep
 from levelhead.methods.inlp import INLP
@@ -17,6 +18,7 @@ from levelhead.methods.probe_gate import ProbeGate
 __all__ = [
     "CAA",
     "ContrastPairs",
+    "DSO",
     "FAIRNESS_PROMPT",
     "FAIRNESS_PROMPTS",
     "FairnessPrompt",
