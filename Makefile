@@ -44,7 +44,7 @@ results: $(VENV)/installed-model ## measure anew what docs/results.md says (need
 	$(BIN)/levelhead evaluate --model testbed --page docs/results.md --out build/results/testbed
 	$(BIN)/levelhead evaluate --model smollm2 --page docs/results.md --out build/results/smollm2
 	$(BIN)/levelhead evaluate --suite mentions --model testbed --page docs/results.md --out build/results/mentions-testbed
-	$(BIN)/levelhead evaluate --suite mentions --model smollm2 --page docs/results.md --out build/results/mentions-smollm2
+	$(BIN)/levelhead evaluate --suite mentions --model smollm2 --size quick --page docs/results.md --out build/results/mentions-smollm2
 	$(BIN)/levelhead score winobias winogender crows_pairs --page docs/results.md --out build/results
 	$(BIN)/levelhead score synthbias --limit 2000 --page docs/results.md --out build/results
 	$(BIN)/levelhead score blimp --limit 1340 --page docs/results.md --out build/results

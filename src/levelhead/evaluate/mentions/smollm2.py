@@ -163,7 +163,7 @@ def _measures(size: Size, seed: int) -> tuple[list[Measure], list[Measure]]:
     people = named_sentences("test", every=3)[:: max(1, round(1 / size.share))]
     named = people_of(
         {"woman": FEMALE_NAMES, "man": MALE_NAMES},
-        [job.name for job in occupations("test")][: size.items(8)],
+        [job.name for job in occupations("test")][: max(6, size.items(8))],
         seed=seed,
     )
     said = Answers(person_prompts(named, ["describe"]), max_new_tokens=32, seed=seed, wrap="chat", batch_size=32)
