@@ -120,15 +120,27 @@ def _from_data(size: Size, seed: int, bias: list[Measure], capability: list[Meas
         if name == "winobias_pairs":
             bias.append(StereotypePreference(cast("list[PairRecord]", list(records)), name="WinoBias pronouns"))
         elif name == "blimp":
-            pairs = _spread(cast("list[CapabilityRecord]", list(records)), size.items(n), seed)
+            pairs = spread(cast("list[CapabilityRecord]", list(records)), size.items(n), seed)
             capability.append(Accuracy(pairs, name="BLiMP"))
         else:
             capability.append(Accuracy(cast("list[CapabilityRecord]", list(records)), name="ARC"))
     return missing
 
 
-def _spread(records: Sequence[CapabilityRecord], n: int, seed: int) -> list[CapabilityRecord]:
-    """As many of each task, drawn by seed."""
+def spread(records: Sequence[CapabilityRecord], n: int, seed: int) -> list[CapabilityRecord]:
+    """Draw as many of each task, by seed.
+
+    Parameters
+    ----------
+    records : sequence of CapabilityRecord
+    n : int
+        In all, about.
+    seed : int
+
+    Returns
+    -------
+    list of CapabilityRecord
+    """
     by_task: dict[str, list[CapabilityRecord]] = {}
     for record in records:
         by_task.setdefault(record.task, []).append(record)

@@ -20,7 +20,7 @@ from levelhead.demo.smollm2.sentences import (
     occupations,
 )
 from levelhead.errors import FileError
-from levelhead.evaluate.decisions.smollm2 import pronouns
+from levelhead.evaluate.decisions.smollm2 import pronouns, spread
 from levelhead.evaluate.mentions.vectors import beside, trials
 from levelhead.evaluate.subject import Options, Size, Subject
 from levelhead.graph import Graph
@@ -177,11 +177,8 @@ def _measures(size: Size, seed: int) -> tuple[list[Measure], list[Measure]]:
         Accuracy(pronouns(people, "unambiguous"), name="pronoun of a named person"),
     ]
     try:
-        kept.append(
-            Accuracy(
-                cast("list[CapabilityRecord]", list(load("blimp"))[:: max(1, round(20 / size.share))]), name="BLiMP"
-            )
-        )
+        pairs = cast("list[CapabilityRecord]", list(load("blimp", limit=None, seed=seed)))
+        kept.append(Accuracy(spread(pairs, size.items(134), seed), name="BLiMP"))
     except FileError:
         pass
     return bias, [*kept, Fluency(said, name="perplexity of answers")]
