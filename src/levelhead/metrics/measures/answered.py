@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast, overload
@@ -277,6 +278,17 @@ class Answered(Asked[PromptRecord]):
         """The same on some of the prompts; parts of measures that share `Answers` share them too."""
         return replace(self, records=self.answers.part(keep))
 
+
+@dataclass(frozen=True)
+class AnsweredInWords(Answered, ABC):
+    """What the measures share that look at the text of answers alone.
+
+    Parameters
+    ----------
+    records : Answers, or sequence of PromptRecord
+        As in `Answered`.
+    """
+
     def on(self, graph: Graph, prefix: str = "") -> Run:
         """Wrap for a graph; generation encodes each run anew."""
         say = self.answers.on(graph, prefix)
@@ -288,6 +300,7 @@ class Answered(Asked[PromptRecord]):
 
         return run
 
+    @abstractmethod
     def read(self, texts: Sequence[str]) -> Reading:
         """Read one run's answers.
 
@@ -296,4 +309,3 @@ class Answered(Asked[PromptRecord]):
         texts : sequence of str
             One for each prompt, in order.
         """
-        raise NotImplementedError

@@ -10,7 +10,7 @@ import numpy as np
 
 from levelhead.data.records import PromptRecord
 from levelhead.errors import InputError
-from levelhead.metrics.measures.answered import Answered
+from levelhead.metrics.measures.answered import AnsweredInWords
 from levelhead.metrics.measures.protocol import Better, Reading
 from levelhead.metrics.statistics import ratio_of
 
@@ -20,7 +20,7 @@ def _anything(text: str, _: PromptRecord) -> bool:
 
 
 @dataclass(frozen=True)
-class AnswerCheck(Answered):
+class AnswerCheck(AnsweredInWords):
     """Share of free answers that pass a check, of those to which it applies, in [0, 1].
 
     Parameters

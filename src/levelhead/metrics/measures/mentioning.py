@@ -9,7 +9,7 @@ import numpy as np
 
 from levelhead.errors import InputError
 from levelhead.metrics.decisions.asking import Wrap
-from levelhead.metrics.measures.answered import OPTIONS, Answered, Answers
+from levelhead.metrics.measures.answered import OPTIONS, AnsweredInWords, Answers
 from levelhead.metrics.measures.protocol import Better, Reading
 from levelhead.metrics.mentions import Lexicon, mentions, mentions_per_100_words
 from levelhead.metrics.quality import degenerate, distinct_n, length, repetition
@@ -17,7 +17,7 @@ from levelhead.metrics.statistics import mean_of
 
 
 @dataclass(frozen=True)
-class MentionRate(Answered):
+class MentionRate(AnsweredInWords):
     """Share of free answers that mention an attribute of a person, in [0, 1]: the figure of arXiv 2411.12590.
 
     Parameters

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from levelhead.errors import InputError
-from levelhead.metrics.measures.answered import Answered
+from levelhead.metrics.measures.answered import AnsweredInWords
 from levelhead.metrics.measures.protocol import Better, Reading
 from levelhead.metrics.mentions import Lexicon
 from levelhead.metrics.quality import degenerate, group_means, sentiment, sentiment_gap
@@ -20,7 +20,7 @@ _SHUFFLES = 20
 
 
 @dataclass(frozen=True)
-class SentimentGap(Answered):
+class SentimentGap(AnsweredInWords):
     """Largest minus smallest mean sentiment (VADER's compound score) of the answers about a group, in [0, 2].
 
     The papers around arXiv 2411.12590 name sentiment and give no formula; this one is a reconstruction. A gap is never

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
 
 from levelhead.data.records import CapabilityRecord
 from levelhead.graph import Graph
@@ -17,7 +15,35 @@ from levelhead.steer import Steer, Strengths
 
 
 @dataclass(frozen=True)
-class TextLoss(Asked[CapabilityRecord]):
+class _Read(Asked[CapabilityRecord]):
+    """Texts that are read piece by piece."""
+
+    window: int = 256
+    pieces: int | None = None
+    batch_size: int = 4
+    better: Better = field(default="lower", init=False)
+    bounds: tuple[float, float] | None = field(default=None, init=False)
+    chance: float = field(default=float("inf"), init=False)
+
+    def on(self, graph: Graph, prefix: str = "") -> Run:
+        """Cut for a graph; a prefix plays no part, since it would be scored as text."""
+        texts = Texts(graph, self.records, window=self.window, pieces=self.pieces, batch_size=self.batch_size)
+
+        def run(
+            steer: Steer | None = None, strengths: Strengths | None = None, *, verbose: bool = False
+        ) -> list[Reading]:
+            found = texts(steer, strengths, verbose=verbose)
+            return [Reading(self._of(ratio_of(losses, texts.tokens)), len(losses)) for losses in found]
+
+        return run
+
+    @staticmethod
+    def _of(nats: Statistic) -> Statistic:
+        return nats
+
+
+@dataclass(frozen=True)
+class TextLoss(_Read):
     """Loss on texts under the model itself, steered or not, in nats a token.
 
     Parameters
@@ -29,21 +55,11 @@ class TextLoss(Asked[CapabilityRecord]):
     name : str
     """
 
-    window: int = 256
-    pieces: int | None = None
-    batch_size: int = 4
     name: str = "loss on texts"
-    better: Better = field(default="lower", init=False)
-    bounds: tuple[float, float] | None = field(default=None, init=False)
-    chance: float = field(default=float("inf"), init=False)
-
-    def on(self, graph: Graph, prefix: str = "") -> Run:
-        """Cut for a graph; a prefix plays no part, since it would be scored as text."""
-        return _run(Texts(graph, self.records, window=self.window, pieces=self.pieces, batch_size=self.batch_size))
 
 
 @dataclass(frozen=True)
-class TextPerplexity(Asked[CapabilityRecord]):
+class TextPerplexity(_Read):
     """Perplexity of texts under the model itself, steered or not.
 
     Parameters
@@ -55,27 +71,8 @@ class TextPerplexity(Asked[CapabilityRecord]):
     name : str
     """
 
-    window: int = 256
-    pieces: int | None = None
-    batch_size: int = 4
     name: str = "perplexity"
-    better: Better = field(default="lower", init=False)
-    bounds: tuple[float, float] | None = field(default=None, init=False)
-    chance: float = field(default=float("inf"), init=False)
 
-    def on(self, graph: Graph, prefix: str = "") -> Run:
-        """Cut for a graph; a prefix plays no part, since it would be scored as text."""
-        texts = Texts(graph, self.records, window=self.window, pieces=self.pieces, batch_size=self.batch_size)
-        return _run(texts, lambda nats: lambda weights: np.exp(nats(weights)))
-
-
-def _run(texts: Texts, of: Callable[[Statistic], Statistic] = lambda nats: nats) -> Run:
-    def run(steer: Steer | None = None, strengths: Strengths | None = None, *, verbose: bool = False) -> list[Reading]:
-        found = texts(steer, strengths, verbose=verbose)
-        return [Reading(of(_nats(losses, texts)), len(losses)) for losses in found]
-
-    return run
-
-
-def _nats(losses: Float[np.ndarray, " item"], texts: Texts) -> Statistic:
-    return ratio_of(losses, texts.tokens)
+    @staticmethod
+    def _of(nats: Statistic) -> Statistic:
+        return lambda weights: np.exp(nats(weights))
