@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from levelhead import operators
 from levelhead.errors import InputError
+from levelhead.fold import NormMap
 from levelhead.graph import Location
 from levelhead.sites import Site, by_whole
 from levelhead.steer import Steer
@@ -140,6 +141,12 @@ class ModuleGraph:
         for (location, mode, where, members), gradient in zip(picks, found, strict=False):
             gradients.update(self.split(take(gradient, location.site.tower, mode, where), location, members))
         return gradients
+
+    def folded(self, maps: list[NormMap], record: dict[str, Any]) -> tuple[Any, list[str]]:
+        """A copy of the model with maps of norms written into its weights; see `levelhead.fold.Foldable`."""
+        from levelhead_transformers.folding import folded
+
+        return folded(self.model, maps, record)
 
     @staticmethod
     def one_pass(steer: Steer) -> bool:

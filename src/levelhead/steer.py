@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from types import MappingProxyType
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,10 @@ from levelhead.errors import EditError, InputError, SiteError
 from levelhead.gates import Gate
 from levelhead.sites import Patterns, Site, covers
 from levelhead.tokens import check_scope
+
+if TYPE_CHECKING:
+    from levelhead.capture import Activations
+    from levelhead.profile import Profile
 
 Strength: TypeAlias = "float | int | Tensor"
 """One number, or a tensor [row] with one for each row of a batch."""
@@ -265,6 +269,46 @@ class Steer:
 
         return graph(model).on(self if strength is None else self * strength, prompt_length=prompt_length)
 
+    def fold(self, model: Any, strength: float | int = 1.0, *, saveable: bool = False) -> Any:
+        """Write this steer at one strength into a copy of a model, where it costs nothing any more.
+
+        For `Affine` and `Add` edits of norm outputs: ``w' = w (1 + s a)``; where the norm has a bias, ``c' = c (1 + s a) + s b``,
+        and where it has none, ``W s b`` is added to the bias of every linear layer that reads it (algebra of our own).
+
+        Parameters
+        ----------
+        model : transformers model, TransformerBridge, nnsight model or Graph
+            Its weights stay as they are.
+        strength : float
+            Multiplies this steer's own strength. Unitless.
+        saveable : bool
+            Insist on a copy that ``save_pretrained`` writes in full: biases that the architecture's configuration cannot
+            express are an error. Otherwise the copy works in memory and refuses to be saved.
+
+        Returns
+        -------
+        transformers.PreTrainedModel
+            An ordinary one; ``config.levelhead_folded`` says what is in it.
+
+        Raises
+        ------
+        EditError
+            For edits that are no affine map of a norm's output on every token; for a shift at a norm without bias that anything
+            but linear layers reads; for a bridge whose weights have been processed.
+        InputError
+            For one strength a row; for weights that are quantised or on the meta device; inside ``steer.on``; as `saveable` says.
+        AdapterError
+            For a model that no adapter takes, or whose adapter cannot fold.
+
+        Warns
+        -----
+        FallbackWarning
+            When the copy cannot be saved.
+        """
+        from levelhead.fold import fold
+
+        return fold(self, model, strength, saveable)
+
     def hooks(self, bridge: Any, batch: Mapping[str, Tensor] | None = None) -> list[tuple[str, Any]]:
         """Hooks for TransformerLens: ``bridge.run_with_hooks(tokens, fwd_hooks=steer.hooks(bridge))``.
 
@@ -305,6 +349,36 @@ class Steer:
         from levelhead.plan import check
 
         return check(self, graph(model))
+
+    def profile(self, model: Any = None, acts: Activations | None = None, processor: Any = None) -> Profile:
+        """Where this steer acts: how much it writes at each site, how many neurons it leaves alone, which heads it reaches.
+
+        Parameters
+        ----------
+        model : transformers model, TransformerBridge, nnsight model or Graph, optional
+            For what reaches each head's query, key and value projections, of what is written at ``ln1``.
+        acts : Activations, optional
+            Of the unsteered model at those ``ln1``, to weigh what is written by what it meets; without them, the norms' own
+            weights and biases stand for it.
+        processor : tokenizer or processor, optional
+
+        Returns
+        -------
+        Profile
+            At this steer's strength. Edits other than `Affine` count by what they come to for each neuron, A h + b: the norm of
+            its row of A as scale, the size of its entry of b as shift; a rotation towards a target by the most it may
+            do. Scopes and gates do not count.
+
+        Raises
+        ------
+        InputError
+            With one strength a row, or where the weights behind a norm cannot be reached.
+        SiteError, EditError
+            If the steer does not fit the model.
+        """
+        from levelhead.profile import profile
+
+        return profile(self, model, acts, processor)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write ``steer.safetensors``, ``card.json`` and ``README.md`` into the folder `path` (see `levelhead.files`)."""
