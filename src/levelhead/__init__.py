@@ -33,7 +33,11 @@ if TYPE_CHECKING:
         ProbeGate,
         RandomDirection,
     )
+    from levelhead.methods.dso.path import SparsityPath, sparsity_path
     from levelhead.probes import ProbeSweep
+    from levelhead.probes.steered import SteeredProbes, probe_steered
+    from levelhead.profile import Profile
+    from levelhead.restrict import Restrictions, restrict
     from levelhead.sites import Site
     from levelhead.steer import Steer
     from levelhead.tradeoff import Selection, Tradeoff, select, tradeoff
@@ -66,7 +70,14 @@ _HOMES = {
     "MeanDifference": "methods",
     "ProbeGate": "methods",
     "RandomDirection": "methods",
+    "SparsityPath": "methods.dso.path",
+    "sparsity_path": "methods.dso.path",
     "ProbeSweep": "probes",
+    "SteeredProbes": "probes.steered",
+    "probe_steered": "probes.steered",
+    "Profile": "profile",
+    "Restrictions": "restrict",
+    "restrict": "restrict",
     "align": "align",
     "Alignment": "align",
     "cosines": "align",
@@ -113,11 +124,15 @@ __all__ = [
     "Moments",
     "ProbeGate",
     "ProbeSweep",
+    "Profile",
     "RandomDirection",
+    "Restrictions",
     "Rotate",
     "Selection",
     "Site",
+    "SparsityPath",
     "Steer",
+    "SteeredProbes",
     "Tradeoff",
     "align",
     "capture",
@@ -128,7 +143,10 @@ __all__ = [
     "load",
     "metrics",
     "plots",
+    "probe_steered",
+    "restrict",
     "select",
+    "sparsity_path",
     "testbed",
     "tradeoff",
 ]

@@ -9,7 +9,12 @@ from __future__ import annotations
 from levelhead.plots.leans import budget_chart, lean_chart, pronoun_gap
 from levelhead.plots.looks import new_axes
 from levelhead.plots.probes import attribute_curves, head_map, layer_curve
+from levelhead.plots.profiles import profile_chart, reach_map
+from levelhead.plots.restrictions import restriction_chart
+from levelhead.plots.sparsity import sparsity_chart
+from levelhead.plots.steered import steered_probes_chart
 from levelhead.plots.tradeoffs import tradeoff_chart
+from levelhead.plots.training import training_chart
 
 __all__ = [
     "attribute_curves",
@@ -18,6 +23,12 @@ __all__ = [
     "layer_curve",
     "lean_chart",
     "new_axes",
+    "profile_chart",
     "pronoun_gap",
+    "reach_map",
+    "restriction_chart",
+    "sparsity_chart",
+    "steered_probes_chart",
     "tradeoff_chart",
+    "training_chart",
 ]

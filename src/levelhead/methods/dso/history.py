@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 
 class History(list[dict[str, float]]):
@@ -23,3 +25,32 @@ class History(list[dict[str, float]]):
         import pandas as pd
 
         return pd.DataFrame(list(self))
+
+    def plot(
+        self,
+        figure: Figure | SubFigure | None = None,
+        *,
+        kl: float | int | None = None,
+        best: int | None = None,
+        title: str = "",
+    ) -> list[Axes]:
+        """Draw bias and reward, drift, and the shares of answers and untouched neurons over updates.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure or SubFigure, optional
+            An empty one.
+        kl : float, optional
+            The largest drift that was allowed, to be drawn as a line.
+        best : int, optional
+            The update whose state became the steer, ``DSO.best_step_``.
+        title : str
+
+        Returns
+        -------
+        list of matplotlib Axes
+            From top to bottom; see `levelhead.plots.training_chart`.
+        """
+        from levelhead.plots.training import training_chart
+
+        return training_chart(self, figure, kl=kl, best=best, title=title)
