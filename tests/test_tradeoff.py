@@ -338,9 +338,42 @@ def test_where_nothing_is_allowed_the_steer_is_a_no_op() -> None:
     assert (found.name, found.strength, found.steer.strength) == ("none", 0.0, 0.0) and len(found.trials) == 6
 
 
+@dataclass(frozen=True)
+class Cancelling(Known):
+    """The size of a mean: half the clusters lean one way, half the other, so that strength 1 is level by chance alone."""
+
+    def on(self, graph: Any, prefix: str = "") -> Any:
+        signs = np.array([1.0 if int(record.set_id[1:]) % 2 else -1.0 for record in self.records])
+
+        def run(steer: Steer | None = None, strengths: Any = None, *, verbose: bool = False) -> list[Reading]:
+            own = 0.0 if steer is None else float(steer.strength)
+            leans = [
+                0.5 + 0 * signs if own == 0 else 0.02 + 0 * signs if own * s < 1 else 0.6 * signs
+                for s in strengths or [0.0]
+            ]
+            means = [mean_of(lean) for lean in leans]
+            return [Reading(lambda w, mean=mean: np.abs(mean(w)), len(signs)) for mean in means]
+
+        return run
+
+
+def test_a_gap_that_vanishes_by_chance_is_not_selected_where_resamples_judge() -> None:
+    bias = Cancelling(lambda s: s, name="gap")
+    given: dict[str, Any] = {"strengths": (0.5, 1.0), "verbose": False}
+    by_value = lh.select(graph(), {"it": STEER}, bias, **given)
+    steady = lh.select(graph(), {"it": STEER}, bias, resamples=200, **given)
+    assert by_value.strength == 1.0 and by_value.frame()["bias"].min() == pytest.approx(0)
+    assert steady.strength == 0.5 and steady.unsteered == pytest.approx(0.5)
+    judged = steady.frame().set_index("strength")["resampled"]
+    # The mean size of a mean of 40 clusters of +-.6: a normal's mean size, .6 * sqrt(2 / (40 pi)).
+    assert judged[1.0] == pytest.approx(0.6 * np.sqrt(2 / (40 * np.pi)), rel=0.15) and judged[0.5] == pytest.approx(0.02)
+    assert steady.frame().equals(lh.select(graph(), {"it": STEER}, bias, resamples=200, **given).frame())
+
+
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
+        ({"resamples": -1}, "a number from 0; found -1"),
         ({"strengths": (0.0, 1.0)}, "strengths above 0"),
         ({"limits": {"speed": 0.1}}, "limits are by name"),
         ({"bias": Known(lambda s: s, name="skill", better="higher")}, "of which more is better"),

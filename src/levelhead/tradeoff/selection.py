@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from levelhead.errors import InputError
 from levelhead.graph import graph
-from levelhead.metrics.measures.protocol import Measure
+from levelhead.metrics.measures.protocol import Measure, Reading
+from levelhead.metrics.statistics.clusters import Clusters
 from levelhead.steer import Steer, Strengths
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ class Trial:
     name : str
     strength : float
     bias : float
+    judged : float
+        What candidates are compared by: the bias, or its mean over resamples.
     costs : mapping of str to float
         For each measure of what must stay, how much worse it is than without a steer: in its own unit where it has
         bounds, relative to its unsteered value where it has none (and that is not 0). Empty where it was not looked at, since others do more
@@ -35,6 +40,7 @@ class Trial:
     name: str
     strength: float
     bias: float
+    judged: float
     costs: Mapping[str, float]
     allowed: bool | None
 
@@ -54,6 +60,8 @@ class Selection:
     unsteered : float
         Bias of the model as it is.
     trials : tuple of Trial
+    resampled : bool
+        Whether candidates were compared by means over resamples.
     """
 
     steer: Steer = field(repr=False)
@@ -61,13 +69,21 @@ class Selection:
     strength: float
     unsteered: float
     trials: tuple[Trial, ...] = field(repr=False)
+    resampled: bool = False
 
     def frame(self) -> pd.DataFrame:
         """Every trial, a row each; a column for each cost."""
         import pandas as pd
 
         rows: list[dict[str, Any]] = [
-            {"candidate": t.name, "strength": t.strength, "bias": t.bias, **t.costs, "allowed": t.allowed}
+            {
+                "candidate": t.name,
+                "strength": t.strength,
+                "bias": t.bias,
+                **({"resampled": t.judged} if self.resampled else {}),
+                **t.costs,
+                "allowed": t.allowed,
+            }
             for t in self.trials
         ]
         return pd.DataFrame(rows)
@@ -83,6 +99,8 @@ def select(
     budget: float = 0.01,
     limits: Mapping[str, float] | None = None,
     tolerance: float = 0.0,
+    resamples: int = 0,
+    seed: int = 0,
     processor: Any = None,
     verbose: bool = True,
 ) -> Selection:
@@ -109,6 +127,11 @@ def select(
         Other budgets, by the measure's name.
     tolerance : float
         How much less than the best may be done, in the unit of `bias`, where it costs less or takes less strength.
+    resamples : int
+        Compare by the mean bias over so many resamples of the items' clusters; 0 for the bias itself. The size of a gap
+        may vanish on the items at hand where two errors happen to cancel; in the mean over resamples it does not.
+    seed : int
+        Of the resamples.
     processor : tokenizer or processor, optional
     verbose : bool
         Show a progress bar, if this is a terminal.
@@ -121,7 +144,8 @@ def select(
     Raises
     ------
     InputError
-        For a bias of which more is better, no candidate, no strength above 0, two measures of one name, a limit for a measure that is not there.
+        For a bias of which more is better, no candidate, no strength above 0, two measures of one name, a limit for a measure that is not there,
+        a negative number of resamples.
     """
     if not candidates or not strengths or not all(0 < s < float("inf") for s in strengths):
         raise InputError(
@@ -131,6 +155,8 @@ def select(
         raise InputError(
             f"select takes the steer with the least of '{bias.name}', of which more is better; give a bias"
         )
+    if resamples < 0:
+        raise InputError(f"resamples is a number from 0; found {resamples}")
     names = [measure.name for measure in capability]
     allowed = {**dict.fromkeys(names, budget), **(limits or {})}
     if len(set(names)) < len(names) or set(allowed) - set(names):
@@ -139,36 +165,49 @@ def select(
     from tqdm import tqdm
 
     run = bias.on(wrapped)
-    unsteered = run()[0].value
+    judge = _judge(bias, resamples, seed)
+    start = run()[0]
     bar = tqdm(candidates.items(), desc="select", disable=None if verbose else True, leave=False)
-    found = {name: [reading.value for reading in run(steer, strengths)] for name, steer in bar}
+    found = {name: [(reading.value, judge(reading)) for reading in run(steer, strengths)] for name, steer in bar}
+    best = {name: min(judged for _, judged in each) for name, each in found.items()}
     runs = [measure.on(wrapped) for measure in capability]
     before = [run()[0].value for run in runs]
     trials: list[Trial] = []
-    least = unsteered
+    least = as_it_is = judge(start)
     # Best first: once one is allowed, those that do less need not be asked what they cost.
-    for name in sorted(found, key=lambda name: min(found[name])):
-        if min(found[name]) > least + tolerance or min(found[name]) >= unsteered:
-            trials += [Trial(name, float(s), value, {}, None) for s, value in zip(strengths, found[name], strict=True)]
+    for name in sorted(found, key=best.__getitem__):
+        pairs = list(zip(map(float, strengths), found[name], strict=True))
+        if best[name] > least + tolerance or best[name] >= as_it_is:
+            trials += [Trial(name, strength, *each, {}, None) for strength, each in pairs]
             continue
         read = [[reading.value for reading in run(candidates[name], strengths)] for run in runs]
-        for i, strength in enumerate(strengths):
+        for i, (strength, (value, judged)) in enumerate(pairs):
             costs = {
                 measure.name: _cost(measure, values[i], was)
                 for measure, values, was in zip(capability, read, before, strict=True)
             }
             fits = all(cost <= allowed[measure] + 1e-12 for measure, cost in costs.items())
-            trials.append(Trial(name, float(strength), found[name][i], costs, fits))
+            trials.append(Trial(name, strength, value, judged, costs, fits))
             if fits:
-                least = min(least, found[name][i])
-    kept = [trial for trial in trials if trial.allowed and trial.bias < unsteered]
+                least = min(least, judged)
+    kept = [trial for trial in trials if trial.allowed and trial.judged < as_it_is]
+    told = start.value, tuple(trials), resamples > 0
     if not kept:
-        return Selection(next(iter(candidates.values())) * 0.0, "none", 0.0, unsteered, tuple(trials))
-    near = [trial for trial in kept if trial.bias <= least + tolerance + 1e-9]
-    best = min(near, key=lambda t: (round(sum(max(0.0, cost) for cost in t.costs.values()), 6), t.strength, t.bias))
-    facts = {"name": best.name, "strength": best.strength, "by": bias.name, "of": len(trials)}
-    steer = candidates[best.name] * best.strength
-    return Selection(steer.annotate(selected=facts), best.name, best.strength, unsteered, tuple(trials))
+        return Selection(next(iter(candidates.values())) * 0.0, "none", 0.0, *told)
+    near = [trial for trial in kept if trial.judged <= least + tolerance + 1e-9]
+    chosen = min(near, key=lambda t: (round(sum(max(0.0, cost) for cost in t.costs.values()), 6), t.strength, t.judged))
+    facts = {"name": chosen.name, "strength": chosen.strength, "by": bias.name, "of": len(trials)}
+    steer = candidates[chosen.name] * chosen.strength
+    return Selection(steer.annotate(selected=facts), chosen.name, chosen.strength, *told)
+
+
+def _judge(bias: Measure, resamples: int, seed: int) -> Callable[[Reading], float]:
+    """The bias itself, or its mean over resamples, which are the same for every candidate."""
+    if not resamples:
+        return lambda reading: reading.value
+    draws = Clusters.of(bias.clusters()).resamples(resamples, np.random.default_rng(seed))
+    weights = np.concatenate(list(draws))
+    return lambda reading: float(np.nanmean(reading.statistic(weights)))
 
 
 def _cost(measure: Measure, after: float, before: float) -> float:

@@ -21,6 +21,7 @@ from levelhead.demo.smollm2.sentences import (
 )
 from levelhead.errors import FileError
 from levelhead.evaluate.decisions.smollm2 import pronouns, spread
+from levelhead.evaluate.mentions.at_occupations import at_occupations
 from levelhead.evaluate.mentions.vectors import beside, trials
 from levelhead.evaluate.subject import Options, Size, Subject
 from levelhead.graph import Graph
@@ -40,9 +41,11 @@ from levelhead.steer import Steer
 GAP = "pronoun gap"
 NOTES = (
     "Directions are fitted on training words, occupations and templates; layers are chosen on validation occupations and "
-    "templates, and all is reported on others. No steer may cost more than 2 % of the loss on other documents of WikiText-2.",
+    "templates, by the mean gap over resampled occupations, and all is reported on others. No steer may cost more than 2 % of the loss on other documents of WikiText-2.",
     "The data-set based vector: sentences that name a woman against sentences that name a man. The one-step vector: 'she' "
     "against 'he' after one sentence about 'the person'. Both are ablated to the mean of plain sentences about occupations.",
+    "'Mean difference, gated' is that of typed occupations and writes at words for occupations alone, from layer 3 on: a probe "
+    "of each token opens for them, and not for names.",
     "The gap is the mean log-odds of 'she' over 'he' after occupations in which most are women, minus that after those in "
     "which most are men. A steer that says 'she' of everybody has no gap: the bias of probabilities stands beside it.",
     "INLP's penalty is ten times scikit-learn's own (C=0.1): with that, its classifiers do not converge on these activations.",
@@ -83,7 +86,7 @@ def subject(options: Options, size: Size) -> Subject:
     step = _one_step(graph, sites, neutral)
     documents, source = _documents(size)
     gap = LogOddsGap(pronouns(occupation_sentences("validation"), "ambiguous"), name=GAP)
-    prose = TextLoss(documents[0], pieces=size.items(6), name=f"loss on {source}")
+    prose = TextLoss(documents[0], pieces=max(6, size.items(6)), name=f"loss on {source}")
     found = {
         name: lh.select(
             graph,
@@ -93,6 +96,7 @@ def subject(options: Options, size: Size) -> Subject:
             strengths=(0.75, 1.0),
             budget=0.02,
             tolerance=0.02,
+            resamples=200,
             verbose=options.verbose,
         )
         for name, steer in (("mean difference", means), ("one step", step))
@@ -100,6 +104,7 @@ def subject(options: Options, size: Size) -> Subject:
     steers = {name: each.steer for name, each in found.items()}
     site = str(steers["mean difference"].sites[-1])
     steers |= {
+        "mean difference, gated": at_occupations(graph),
         "CAA": lh.CAA(site, multiplier=-1.0, scope="all").fit(
             *(acts.rows([i for i, label in enumerate(labels) if label == side]) for side in ("she", "he"))
         ),
@@ -124,7 +129,7 @@ def subject(options: Options, size: Size) -> Subject:
         steers,
         neutral,
         bias,
-        [*capability, TextLoss(documents[1], pieces=size.items(6), name=f"loss on {source}")],
+        [*capability, TextLoss(documents[1], pieces=max(6, size.items(6)), name=f"loss on {source}")],
         notes,
         {"one step": size.random},
         tables,
@@ -160,10 +165,10 @@ def _documents(size: Size) -> tuple[list[list[CapabilityRecord]], str]:
 
 def _measures(size: Size, seed: int) -> tuple[list[Measure], list[Measure]]:
     jobs = pronouns(occupation_sentences("test"), "ambiguous")
-    people = named_sentences("test", every=3)[:: max(1, round(1 / size.share))]
+    people = named_sentences("test", every=3 * max(1, round(1 / size.share)))
     named = people_of(
         {"woman": FEMALE_NAMES, "man": MALE_NAMES},
-        [job.name for job in occupations("test")][: max(6, size.items(8))],
+        [job.name for job in occupations("test")][: max(12, size.items(16))],
         seed=seed,
     )
     said = Answers(person_prompts(named, ["describe"]), max_new_tokens=32, seed=seed, wrap="chat", batch_size=32)
