@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import warnings
 from pathlib import Path
 from typing import Any
@@ -49,12 +51,12 @@ def llama() -> Any:
 
 
 def opinionated() -> Any:
-    """A tiny model that mostly says one of the options, and leans by .9."""
+    """A tiny model that often says one of the options, and leans by .6: sampling meets the rarer answer, too."""
     model = tiny.ARCHITECTURES["llama"].model(8)
     with torch.no_grad():
         rows = model.lm_head.weight
         spoken = words.ids_of("man woman")
-        loud = 1.5 * rows[spoken]
+        loud = 3 * rows[spoken].mean(0) + 0.4 * (rows[spoken] - rows[spoken].mean(0))
         rows.mul_(0.3)
         rows[spoken] = loud
     return model
@@ -81,7 +83,7 @@ def test_it_levels_the_choices_that_it_is_trained_on(estimator: Any, steps: int)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     method = DSO(
         estimator=estimator,
-        **{**QUICK, "validation": 0, "lr": 0.01, "steps": steps, "l1": 0, "samples": 8, "epochs": 2},
+        **{**QUICK, "validation": 0, "lr": 0.004, "steps": steps, "l1": 0, "samples": 8, "epochs": 2},
     )
     steer = method.fit(model, records(), processor=words.tokenizer(), verbose=False)
     assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
@@ -92,6 +94,7 @@ def test_it_levels_the_choices_that_it_is_trained_on(estimator: Any, steps: int)
     assert [str(site) for site in steer.sites] == ["ln1.0", "ln2.0", "ln1.1", "ln2.1", "ln1.2", "ln2.2"]
     assert {(entry.edit.kind, entry.scope) for entry in steer} == {("affine", "all")} and steer.strength == 1
     assert method.history_.frame()["step"].tolist() == list(range(steps + 1))
+    assert not method.history_.frame()["weight"].any(), "kl=None bounds nothing"
 
 
 @pytest.mark.slow
@@ -177,9 +180,48 @@ def test_a_foreign_or_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     fitted(DSO(**{**QUICK, "steps": 1}), checkpoint=tmp_path)
     with pytest.raises(FileError, match="other hyper-parameters, another model or other data"):
         fitted(DSO(**{**QUICK, "lr": 0.5}), checkpoint=tmp_path)
-    (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:200])
-    with pytest.raises(FileError, match="is damaged"):
-        fitted(DSO(**QUICK), checkpoint=tmp_path)
+    with pytest.raises(FileError, match="its weights or the pictures are others"):
+        DSO(**QUICK).fit(opinionated(), records(), processor=words.tokenizer(), checkpoint=tmp_path, verbose=False)
+    whole = (tmp_path / FILE).read_bytes()
+    flipped = bytearray(whole)
+    flipped[-40] ^= 8
+    for damaged in (whole[:200], bytes(flipped), b""):
+        (tmp_path / FILE).write_bytes(damaged)
+        with pytest.raises(FileError, match="is damaged"):
+            fitted(DSO(**QUICK), checkpoint=tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that can be forked")
+def test_a_run_that_was_killed_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
+    """kill -9 in the middle of the fourth step, while an unfinished checkpoint of another run lies about."""
+
+    def published(record: ChoiceRecord, option: int | None, now: Any) -> float:
+        calls.append(option)
+        if len(calls) == deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return -1.0 if option is None else float(option)
+
+    calls: list[Any] = []
+    deadly = 3 * 8 * 3 + 5
+    (tmp_path / f".{FILE}.unfinished").write_bytes(b"half")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that forks and threads do not mix: none is used here
+        child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(120)
+            torch.set_num_threads(1)
+            fitted(DSO(**QUICK, reward=published), checkpoint=tmp_path)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    deadly = -1
+    resumed, whole = DSO(**QUICK, reward=published), DSO(**QUICK, reward=published)
+    again = fitted(resumed, checkpoint=tmp_path)
+    assert len(calls) == 4 * 8 * 3, "two of six steps were on disk"
+    steer = fitted(whole)
+    assert rows(resumed) == rows(whole) and all(map(torch.equal, dumped(again), dumped(steer)))
 
 
 def test_drift_is_held_to_its_target() -> None:
@@ -192,15 +234,6 @@ def test_drift_is_held_to_its_target() -> None:
         method.fit(llama(), records(), neutral, words.tokenizer(), verbose=False)
         ends.append(method.history_.frame()[["kl", "kl_neutral"]].tail(10).mean())
     assert (ends[1] < 0.05).all() and (ends[0] > 3 * ends[1]).all()
-
-
-def test_refusals_rise_with_the_loophole_open_and_not_with_it_closed() -> None:
-    ends = {}
-    for invalid in (1, -1):
-        method = DSO(**{**QUICK, "steps": 12, "validation": 0}, invalid=invalid)
-        fitted(method)
-        ends[invalid] = method.history_[-1]["answered"] / method.history_[1]["answered"]
-    assert ends[1] < 0.8 and ends[-1] > 1.2
 
 
 def test_sparsity_follows_the_penalty_and_a_limit_is_kept() -> None:
@@ -222,6 +255,24 @@ def test_it_stops_when_held_out_occupations_get_no_better() -> None:
     method = DSO(**{**QUICK, "steps": 50, "lr": 1e-7, "patience": 2})
     fitted(method)
     assert method.history_[-1]["step"] == 4 and len(method.validation_) == 1
+
+
+@pytest.mark.parametrize("options", [("the man", "the woman"), ("the man is", "the woman", "person")])
+def test_options_that_begin_alike_are_levelled_as_wholes(options: tuple[str, ...]) -> None:
+    """Of three, each a side of its own: (3 max p - 1) / 2 falls, written out from the decisions' own log-probabilities."""
+    model = opinionated()
+    asked = [
+        ChoiceRecord(id=job, prompt=f"is the {job} {{0}} or {{1}} ?", options=options, groups=options, target=job)
+        for job in SUBJECTS
+    ]
+    method = DSO(**{**QUICK, "validation": 0, "lr": 0.005, "steps": 25, "l1": 0}, sides="groups")
+    steer = method.fit(model, asked, processor=words.tokenizer(), verbose=False)
+    uneven: list[float] = []
+    for found in Choices(lh.graph(model, words.tokenizer()), asked)(steer, [0, 1]):
+        each = found.logprobs.double().softmax(-1).mean(1)
+        k = len(options)
+        uneven.append(float((k * each.amax(1) - 1).mean() / (k - 1)))
+    assert uneven[0] > 0.2 and uneven[1] < 0.75 * uneven[0]
 
 
 def test_other_sites_pictures_and_a_users_reward(tmp_path: Path) -> None:
@@ -246,19 +297,26 @@ def test_other_sites_pictures_and_a_users_reward(tmp_path: Path) -> None:
     assert all(map(torch.equal, dumped(lh.load(tmp_path / "steer")), dumped(steer)))
 
 
-def test_a_loss_that_is_not_finite_ends_training_and_the_best_state_is_kept(tmp_path: Path) -> None:
-    method = DSO(**{**QUICK, "optimizer": "sgd", "lr": 1e30, "checkpoint_every": 1})
+@pytest.mark.parametrize("validation", [0, 0.25])
+def test_a_loss_that_is_not_finite_ends_training_and_the_last_good_state_is_kept(
+    validation: float, tmp_path: Path
+) -> None:
+    """Whether occupations are held out to choose it, or it is the last one whose answers could be read."""
+    method = DSO(**{**QUICK, "optimizer": "sgd", "lr": 1e30, "checkpoint_every": 1, "validation": validation})
     with pytest.raises(InputError, match=r"is NaN or infinite.*lower lr"):
         fitted(method, checkpoint=tmp_path)
     assert method.best_step_ == 0 and method.untouched_ == 1
-    assert (tmp_path / FILE).is_file() and method.history_[0]["validation_bias"] >= 0
+    assert (tmp_path / FILE).is_file() and method.history_[0]["step"] == 0
 
 
-def test_a_diverging_drift_ends_training_and_the_best_state_is_kept() -> None:
-    method = DSO(**{**QUICK, "steps": 40, "lr": 3, "kl": 1e-3, "dual_rate": 1e-9})
+@pytest.mark.parametrize("validation", [0, 0.25])
+def test_a_diverging_drift_ends_training_and_the_last_good_state_is_kept(validation: float) -> None:
+    """Without held-out occupations, that is the last whose drift was no farther than one nat."""
+    method = DSO(**{**QUICK, "steps": 40, "lr": 3, "kl": 1e-3, "dual_rate": 1e-9, "validation": validation})
     with pytest.raises(InputError, match="training diverges"):
         fitted(method)
-    assert method.steer_.card["training"]["best_step"] == method.best_step_ == 0
+    assert method.steer_.card["training"]["best_step"] == method.best_step_ < 10
+    assert method.history_[method.best_step_ + 1]["kl"] <= 1 < method.history_[-1]["kl"]
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,11 @@ import words
 from levelhead.data.records import ChoiceRecord
 from levelhead.errors import InputError
 from levelhead.methods.dso.batches import Batches, split
+from levelhead.methods.dso.encoded import Encoded
 from levelhead.methods.dso.estimators import advantages, answer_logprobs, clipped, draw, expected, reinforce
 from levelhead.methods.dso.objective import drift, rewards, shrink
 from levelhead.methods.dso.questions import Prompts, Questions
+from levelhead.methods.dso.reference import Reference
 from levelhead.methods.dso.sides import cells_of, unevenness
 from levelhead.metrics.decisions import Choices
 
@@ -108,11 +110,26 @@ def test_an_option_that_takes_no_side_counts_for_none() -> None:
         ([choice()], "groups", r"groups=\(\)"),
         ([choice(groups=("x", "x"))], "groups", "one-sided"),
         ([choice(0, group="man"), choice(1, group="man")], "stereotype", "one group alone"),
+        ([choice(0, group="man"), choice(1)], "stereotype", r"one group alone \('man'\)"),
+        ([choice(0), choice(1, condition="unambiguous", label=0)], "stereotype", "1 of 2 choices are unambiguous"),
     ],
 )
 def test_data_without_two_sides_is_refused(records: Any, sides: Any, says: str) -> None:
     with pytest.raises(InputError, match=says):
         cells_of(records, sides, "target")
+
+
+def test_a_group_that_is_offered_more_often_is_not_said_more_often() -> None:
+    """Pairs of people of three groups, two of them with 'x': a model that takes either of two alike is level."""
+    pairs = [("x", "y"), ("x", "z"), ("y", "z"), ("x", "y")]
+    cells = cells_of([choice(i, pro=None, groups=pair) for i, pair in enumerate(pairs)], "groups", "target")
+    shares, _ = cells.shares(torch.full((4, 2), 0.3), torch.arange(4))
+    torch.testing.assert_close(shares, torch.full((1, 3), 1 / 3).double())
+    leaning = torch.tensor([[0.4, 0.2], [0.4, 0.2], [0.3, 0.3], [0.4, 0.2]])
+    shares, _ = cells.shares(leaning, torch.arange(4))
+    # Of its own chances, each group takes 4/3, (2/3 + 1 + 2/3) / 3 and (2/3 + 1) / 2.
+    wanted = torch.tensor([[4 / 3, 7 / 9, 5 / 6]]).double()
+    torch.testing.assert_close(shares, wanted / wanted.sum(), rtol=1e-6, atol=0)
 
 
 # -- drift and sparsity --------------------------------------------------------------------------------
@@ -210,6 +227,41 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
 def test_an_option_that_begins_another_is_refused() -> None:
     with pytest.raises(InputError, match="cannot be told apart"):
         Questions(graph(), [choice(options=("the man", "the man is"))], "words", "raw")
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in transformers, for PaliGemma
+@pytest.mark.parametrize("name", sorted(words.PROCESSORS))
+def test_pictures_are_prepared_once_and_batches_are_those_of_the_graph(name: str) -> None:
+    Image = pytest.importorskip("PIL.Image")
+    processor = words.PROCESSORS[name]()
+    found = lh.graph(tiny.ARCHITECTURES[name].model(), processor)
+    texts = ("who is the doctor ?", "yes no the man ?", "a nurse", "who")
+    prompts = [
+        (Image.new("RGB", (30 + 7 * i, 40), (60 * i, 80, 200)), f"{processor.image_token} {text}")
+        for i, text in enumerate(texts)
+    ]
+    wanted = found.encode([prompts[i] for i in (3, 2, 2, 0)])
+    encoded = Encoded(found, prompts)
+    encoded([0, 1, 2, 3])
+    processor.image_processor = None  # so that nothing can be prepared any more
+    batch = encoded([3, 2, 2, 0])
+    assert batch.keys() == wanted.keys() and all(torch.equal(value, wanted[key]) for key, value in batch.items())
+
+
+def test_what_does_not_fit_is_found_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = torch.rand(6, 5)
+    asked: list[Any] = []
+
+    def ask(numbers: Any) -> torch.Tensor:
+        asked.append(list(numbers))
+        return rows[list(numbers)]
+
+    for kept in (6 * 5 * 4, 6 * 5 * 4 - 1):
+        monkeypatch.setattr("levelhead.methods.dso.reference._KEPT", kept)
+        reference = Reference(ask, 6)
+        assert reference.keep(rows[:4]) == reference.keep(rows[4:]) == (kept == 6 * 5 * 4)
+        assert torch.equal(reference([5, 0]), rows[[5, 0]])
+    assert asked == [[5, 0]]
 
 
 def test_neutral_prompts_may_be_texts_and_choices_in_every_order() -> None:

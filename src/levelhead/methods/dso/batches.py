@@ -10,6 +10,14 @@ import numpy as np
 from levelhead.data.records import ChoiceRecord
 from levelhead.errors import InputError
 
+CHUNK = 64
+"""Questions of a pass without gradients."""
+
+
+def chunks(numbers: Sequence[int]) -> list[list[int]]:
+    """Numbers in parts that go through a model together."""
+    return [list(numbers[first : first + CHUNK]) for first in range(0, len(numbers), CHUNK)]
+
 
 def rng_of(seed: int, *key: int) -> np.random.Generator:
     """The generator of one step."""

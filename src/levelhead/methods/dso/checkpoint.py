@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from levelhead.errors import FileError
@@ -35,8 +37,9 @@ def write(folder: str | os.PathLike[str], tensors: Mapping[str, Tensor], facts: 
     """
     from safetensors.torch import save
 
-    text = json.dumps({"format": FORMAT, "schema": SCHEMA, **facts}, allow_nan=False)
-    data = save({name: value.detach().contiguous() for name, value in tensors.items()}, {"levelhead": text})
+    kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    told = {"format": FORMAT, "schema": SCHEMA, "sha256": _digest(kept), **facts}
+    data = save(kept, {"levelhead": json.dumps(told, allow_nan=False)})
     temporary = ""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -78,8 +81,21 @@ def read(folder: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, A
             facts: Any = None if text is None else json.loads(text)
             if not isinstance(facts, dict) or facts.get("format") != FORMAT or facts.get("schema") != SCHEMA:
                 raise FileError(f"'{file}' is no DSO checkpoint of schema {SCHEMA}; give another folder, or remove it")
-            return {name: opened.get_tensor(name) for name in opened.keys()}, facts
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+        if facts.get("sha256") != _digest(tensors):
+            raise FileError(
+                f"'{file}' is damaged: its numbers are not those that were written; remove it to start anew"
+            )
+        return tensors, facts
     except (SafetensorError, OSError, ValueError) as error:
         if isinstance(error, FileError):
             raise
         raise FileError(f"'{file}' is damaged: {error}; remove it to start anew") from error
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """Safetensors itself does not notice a flipped bit."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -69,9 +69,18 @@ def draw(
 def advantages(
     worth: Float[Tensor, "asked answer"], drawn: Int[Tensor, "asked sample"]
 ) -> Float[Tensor, "asked sample"]:
-    """Rewards of drawn answers less their mean over the batch."""
+    """Rewards of drawn answers, each less the mean of all others of the batch.
+
+    Left in its own baseline, a reward would take back a part of the gradient. One answer alone is weighed against nothing.
+
+    Parameters
+    ----------
+    worth : Float[Tensor, "asked answer"]
+    drawn : Int[Tensor, "asked sample"]
+    """
     found = worth.gather(1, drawn)
-    return found - found.mean()
+    n = found.numel()
+    return found if n == 1 else (found - found.mean()) * (n / (n - 1))
 
 
 def reinforce(

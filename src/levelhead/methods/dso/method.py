@@ -22,7 +22,7 @@ from levelhead.methods.dso.history import History
 from levelhead.methods.dso.objective import Reward
 from levelhead.methods.dso.questions import Prompts, Questions
 from levelhead.methods.dso.sides import Sides, Within, cells_of
-from levelhead.methods.dso.state import Settings
+from levelhead.methods.dso.state import settings_of
 from levelhead.methods.dso.trainer import Trainer
 from levelhead.methods.frozen import frozen
 from levelhead.metrics.decisions.asking import Style, Wrap
@@ -205,7 +205,8 @@ class DSO(Method):
         ----------
         model : transformers model, TransformerBridge, nnsight model or Graph
         choices : sequence of ChoiceRecord
-            Ambiguous ones, with ``target``, and ``pro`` or the groups of their options.
+            Ambiguous ones, with ``target``, and ``pro`` or the groups of their options; those of `levelhead.data.make_choice_pairs`
+            go in as they are, where a stereotype is known, and with ``sides="groups"`` all of them.
         neutral : sequence of str, PromptRecord, CapabilityRecord or ChoiceRecord
             What should be answered as before: general questions, and choices that something in them decides.
         processor : tokenizer or processor, optional
@@ -222,11 +223,12 @@ class DSO(Method):
         Raises
         ------
         InputError
-            For hyper-parameters out of range, choices that do not name their sides or show one side alone, options that cannot be
-            told apart, a loss that is not finite, a drift that diverges. In the last two cases the best state until then is in
-            ``steer_``, and the last checkpoint, where one was asked for, stays on disk.
+            For hyper-parameters out of range, choices that do not name their sides, show one side alone or are unambiguous,
+            options that cannot be told apart, a loss that is not finite, a drift that diverges. In the last two cases the best
+            state until then (where nothing is held out, the last that worked) is in ``steer_``, and the last checkpoint, where
+            one was asked for, stays on disk.
         FileError
-            For a checkpoint that is damaged, or that belongs to another run.
+            For a checkpoint that is damaged, or that belongs to another run: other hyper-parameters, words, pictures, weights.
         SiteError
             For sites that the model lacks.
 
@@ -257,7 +259,7 @@ class DSO(Method):
                 held,
                 Batches(groups, questions.numbers, self.batch, self.random_state),
                 widths,
-                self._settings(),
+                settings_of(self),
                 self.limit,
             )
             if before is not None:
@@ -294,10 +296,9 @@ class DSO(Method):
             trainer.run(self.steps, after, show)
 
     def _keep(self, trainer: Trainer, source: dict[str, Any], items: int, run: str) -> None:
-        chosen = trainer.chosen()
+        chosen, self.best_step_ = trainer.chosen()
         self.history_ = trainer.state.history
         self.untouched_ = trainer.untouched(chosen)
-        self.best_step_ = trainer.state.best_step if trainer.validation else trainer.state.step
         card = self.card(source, items=items, held_out=self.validation_, sha256=run)
         card["method"]["params"] = self._plain()
         judged = [row for row in self.history_ if "validation_bias" in row]
@@ -310,13 +311,6 @@ class DSO(Method):
             "after": at_best[0] if at_best else None,
         }
         self.steer_ = Steer({entry.site: entry.edit for entry in trainer.steer(chosen)}, scope="all", card=card)
-
-    def _settings(self) -> Settings:
-        return Settings(
-            self.estimator, self.kl, self.kl_counts, self.dual_rate, self.l1, self.lr, self.half_life, self.optimizer, self.reward,
-            self.invalid, self.soften, self.ema, self.samples, self.clip, self.epochs, self.neutral_batch,
-            self.evaluate_every, self.patience, self.random_state,
-        )  # fmt: skip
 
     def _plain(self) -> dict[str, Any]:
         """Hyper-parameters for a card: functions by name."""

@@ -14,6 +14,7 @@ from levelhead.data.records import CapabilityRecord, ChoiceRecord, PromptRecord,
 from levelhead.errors import InputError
 from levelhead.graph import Graph
 from levelhead.likelihood import Continuations, continued
+from levelhead.methods.dso.encoded import Encoded
 from levelhead.metrics.decisions.asking import LETTERS, Style, Wrap, orders_of, wording, wrapped
 from levelhead.steer import Steer
 
@@ -75,6 +76,7 @@ class Questions:
         self.tokens: list[list[Ids]] = Continuations(graph, self.prompts, shown).tokens
         for number, options in enumerate(self.tokens):
             _check_apart(options, self.records[self.item[number]])
+        self._encoded = Encoded(graph, self.prompts)
         self._width = max(map(len, self.tokens))
 
     def __len__(self) -> int:
@@ -95,7 +97,7 @@ class Questions:
         """
         begins = [_beginnings(self.tokens[number]) for number in numbers]
         rows = [(number, begin) for number, each in zip(numbers, begins, strict=True) for begin in each]
-        batch = self.graph.encode([self.prompts[number] for number, _ in rows])
+        batch = self._encoded([number for number, _ in rows])
         length = batch["input_ids"].shape[1]
         batch = continued(self.graph, batch, [begin for _, begin in rows])
         extra = batch["input_ids"].shape[1] - length
@@ -156,13 +158,14 @@ class Prompts:
             if isinstance(each, ChoiceRecord):
                 texts = [wording(each, order, style) for order in orders_of(each)]
             self.prompts += [wrapped(text, picture, wrap, graph) for text in texts]
+        self._encoded = Encoded(graph, self.prompts)
 
     def __len__(self) -> int:
         return len(self.prompts)
 
     def __call__(self, numbers: Sequence[int], steer: Steer | None = None) -> Float[Tensor, "asked token"]:
         """Log-probabilities of the next token of some prompts; differentiable in the steer's tensors."""
-        batch = self.graph.encode([self.prompts[number] for number in numbers])
+        batch = self._encoded(numbers)
         length = batch["input_ids"].shape[1]
         return self.graph.logits(batch, steer, prompt_length=length, last=1)[:, -1].float().log_softmax(-1)
 

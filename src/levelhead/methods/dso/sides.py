@@ -59,7 +59,9 @@ class Cells:
         Returns
         -------
         Float[Tensor, "cell side"]
-            Mean over the cell's rows of each row's shares; 0 for cells that nothing was said about.
+            Each side's share in the rows that offer it, as a multiple of its share there if all sides were level; over the
+            cell they sum to one. Where every row offers every side, that is the plain mean of the rows' shares. 0 for cells
+            that nothing was said about.
         Bool[Tensor, "cell"]
             Which cells something was said about.
         """
@@ -68,12 +70,14 @@ class Cells:
         member = torch.nn.functional.one_hot(side.clamp_min(0), most) * (side >= 0)[..., None]
         said = (chances.double()[..., None] * member).sum(1)
         total = said.sum(1, keepdim=True)
-        valid = total[:, 0] > 0
-        rows = torch.where(total > 0, said / total.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
+        tiny = torch.finfo(torch.float64).tiny
+        # A side that is offered in more rows than others, as one group in pairs of people may be, is not said more often.
+        offered = (member.amax(1) > 0).double() * (total > 0)
+        rows = torch.where(total > 0, said / total.clamp_min(tiny), 0.0) * offered.sum(1, keepdim=True)
         cell = self.cell[items]
-        summed = torch.zeros(n, most, dtype=torch.float64).index_add_(0, cell, rows)
-        heard = torch.zeros(n, dtype=torch.float64).index_add_(0, cell, valid.double())
-        return summed / heard.clamp_min(1)[:, None], heard > 0
+        summed, times = (torch.zeros(n, most, dtype=torch.float64).index_add_(0, cell, x) for x in (rows, offered))
+        found = summed / times.clamp_min(1)
+        return found / found.sum(1, keepdim=True).clamp_min(tiny), times.sum(1) > 0
 
 
 def unevenness(shares: Float[Tensor, "cell side"], count: Int[Tensor, " cell"]) -> Float[Tensor, " cell"]:
@@ -105,12 +109,13 @@ def cells_of(records: Sequence[ChoiceRecord], sides: Sides, within: Within) -> C
     Raises
     ------
     InputError
-        If a record does not say what its sides are, or all its options are on one, or a target was asked about people of one
-        group alone.
+        If a record does not say what its sides are, or all its options are on one, or something in it decides, or a target
+        was asked about people of one group alone.
     """
     records = tuple(records)
     if not records:
         raise InputError("DSO learns from choices, and none were given")
+    _check_undecided(records)
     if sides == "stereotype" and within == "target":
         _check_both(records)
     labels = [_labels(record, sides) for record in records]
@@ -155,6 +160,15 @@ def _labels(record: ChoiceRecord, sides: Sides) -> list[str | None]:
     return labels
 
 
+def _check_undecided(records: tuple[ChoiceRecord, ...]) -> None:
+    decided = [record.id for record in records if record.condition == "unambiguous"]
+    if decided:
+        raise InputError(
+            f"{len(decided)} of {len(records)} choices are unambiguous, such as '{decided[0]}', and levelling them would teach wrong "
+            "answers; give them as neutral=, whose answers stay as they are"
+        )
+
+
 def _check_both(records: tuple[ChoiceRecord, ...]) -> None:
     """Where options are no people, pro is one answer for men and another for women, so a target needs both."""
     asked: dict[str, set[str | None]] = {}
@@ -162,9 +176,10 @@ def _check_both(records: tuple[ChoiceRecord, ...]) -> None:
         if not any(record.groups):
             asked.setdefault(record.target, set()).add(record.group)
     for target, groups in asked.items():
-        if len(groups) == 1 and groups != {None}:
+        known = groups - {None}
+        if len(known) == 1:
             raise InputError(
-                f"'{target}' is asked about people of one group alone ('{groups.pop()}'), so that a model could level it by "
+                f"'{target}' is asked about people of one group alone ('{known.pop()}'), so that a model could level it by "
                 "changing its answer for everybody; add people of other groups, or use within='group' to make each group's "
                 "answers level"
             )

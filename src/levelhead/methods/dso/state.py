@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -13,7 +14,7 @@ from levelhead.methods.dso.objective import Reward
 
 @dataclass(frozen=True)
 class Settings:
-    """Hyper-parameters of the loop; see `levelhead.DSO`."""
+    """Hyper-parameters of the loop, by their names in `levelhead.DSO`."""
 
     estimator: str
     kl: float | int | None
@@ -33,16 +34,27 @@ class Settings:
     neutral_batch: int
     evaluate_every: int
     patience: int
-    seed: int
+    random_state: int
+
+
+def settings_of(method: Any) -> Settings:
+    """Those of an estimator.
+
+    Parameters
+    ----------
+    method : DSO
+    """
+    return Settings(**{each.name: getattr(method, each.name) for each in fields(Settings)})
 
 
 @dataclass
 class State:
-    """All that changes; what is saved."""
+    """All that changes, and what it began with; what is saved."""
 
     theta: Float[Tensor, "2 neuron"]
     mask: Bool[Tensor, " neuron"]
     shares: Float[Tensor, "cell side"]
+    first: Float[Tensor, "cell side"]
     best: Float[Tensor, "2 neuron"]
     weights: list[float] = field(default_factory=lambda: [1.0, 1.0])
     step: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -11,23 +12,22 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from levelhead.edits import Affine
-from levelhead.errors import InputError
+from levelhead.errors import FileError, InputError
 from levelhead.methods.dso import estimators
-from levelhead.methods.dso.batches import Batches, rng_of
+from levelhead.methods.dso.batches import Batches, chunks, rng_of
 from levelhead.methods.dso.history import History
 from levelhead.methods.dso.objective import drift, rewards, shrink
 from levelhead.methods.dso.questions import Answers, Prompts, Questions
+from levelhead.methods.dso.reference import Reference
 from levelhead.methods.dso.sides import Cells, unevenness
 from levelhead.methods.dso.state import Settings, State
 from levelhead.sites import Site
 from levelhead.steer import Steer
 
-CHUNK = 64
-"""Questions of a pass without gradients."""
+WATCHED = 64
+"""Neutral prompts of an evaluation."""
 DIVERGED = 10
 """Steps in a row with a drift far beyond its target after which training is given up."""
-_KEPT = 2**30
-"""Bytes of unsteered log-probabilities that are kept; of more, each batch's are computed anew."""
 _BETAS = (0.9, 0.99)
 _FLOOR, _CEILING = 0.1, 1e4
 """Of multipliers; rewards are of order one, and what sinks lower takes long to come back."""
@@ -71,18 +71,17 @@ class Trainer:
         self.validation = [number for item in validation for number in questions.numbers[item]]
         self.trained = torch.zeros(len(cells.names), dtype=torch.bool)
         self.trained[cells.cell[list(train)]] = True
-        spaced = max(1, len(neutral) // CHUNK)
-        self.watched = list(range(0, len(neutral), spaced))[:CHUNK]
+        spaced = max(1, len(neutral) // WATCHED)
+        self.watched = list(range(0, len(neutral), spaced))[:WATCHED]
         n = sum(widths.values())
         zeros = torch.zeros(2, n)
         self.theta = torch.zeros(2, n, requires_grad=True)
-        with torch.no_grad():
-            base = [questions(chunk) for chunk in _chunks(range(len(questions)))]
-            self._reference = _Reference(lambda numbers: questions(numbers).whole, [each.whole for each in base])
-            self._neutral = _Reference(neutral, [neutral(chunk) for chunk in _chunks(range(len(neutral)))])
-        chances = torch.cat([each.options for each in base]).exp().cpu()
+        self.failed = False
+        chances = self._base()
         shares, _ = cells.shares(chances[self.train], self.items[self.train])
-        self.state = State(zeros, torch.ones(n, dtype=torch.bool), shares, zeros.clone())
+        self.state = State(zeros, torch.ones(n, dtype=torch.bool), shares, shares.clone(), zeros.clone())
+        if settings.kl is None:
+            self.state.weights = [0.0, 0.0]
         if limit is not None and limit < 1:
             self.state.mask = self._salient(limit)
         self.optimizer: Any = (
@@ -90,6 +89,22 @@ class Trainer:
             if settings.optimizer == "adam"
             else torch.optim.SGD([self.theta], lr=settings.lr)
         )
+
+    @torch.no_grad()
+    def _base(self) -> Float[Tensor, "question option"]:
+        """Put everything to the unsteered model once: the options' probabilities, and what drift is measured from."""
+        questions, neutral = self.questions, self.neutral
+        self._reference = Reference(lambda numbers: questions(numbers).whole, len(questions))
+        self._neutral = Reference(neutral, len(neutral))
+        chances: list[Tensor] = []
+        for chunk in chunks(range(len(questions))):
+            said = questions(chunk)
+            self._reference.keep(said.whole)
+            chances.append(said.options.exp().cpu())
+        for chunk in chunks(range(len(neutral))):
+            if not self._neutral.keep(neutral(chunk)):
+                break
+        return torch.cat(chances)
 
     # -- the steer -------------------------------------------------------------------------------------
 
@@ -121,6 +136,7 @@ class Trainer:
         InputError
             When the loss or a gradient is not finite, or the drift stays far beyond its target.
         """
+        self.failed = True
         state = self.state
         if not state.history:
             row = {"step": 0.0, "asked": 0.0, "seconds": 0.0, "untouched": 1.0}
@@ -139,63 +155,80 @@ class Trainer:
             self._check_drift(row)
             show(state.history[-1])
             after(state.step, state.step == steps or state.stopped)
+        self.failed = False
 
     def _step(self) -> dict[str, float]:
         state, settings = self.state, self.settings
         numbers = self.batches(state.step)
-        rng = rng_of(settings.seed, 2, state.step)
+        rng = rng_of(settings.random_state, 2, state.step)
         aside = rng.permutation(len(self.neutral))[: settings.neutral_batch].tolist()
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        items = self.items[numbers]
         row: dict[str, float] = {}
-        drawn = gains = before = worth = None
-        for epoch in range(settings.epochs if settings.estimator == "ppo" else 1):
+        goal: Callable[[Tensor], Tensor] | None = None
+        for _ in range(settings.epochs if settings.estimator == "ppo" else 1):
             self.optimizer.zero_grad()
             steer = self.steer(self.theta)
             answers = self.questions(numbers, steer)
             options = answers.options
             self._check_finite(options.where(~options.isneginf(), 0.0), "loss")
-            if epoch == 0:
-                given = options.detach().exp().cpu()
-                if settings.estimator != "exact":
-                    drawn = estimators.draw(options, settings.samples, generator)
-                    given = torch.nn.functional.one_hot(drawn, given.shape[1] + 1).sum(1)[:, :-1]
-                self._hear(given, items)
-                worth = rewards(
-                    self.cells, items.tolist(), state.shares, invalid=settings.invalid, soften=settings.soften,
-                    reward=settings.reward,
-                ).to(options)  # fmt: skip
+            first = goal is None
+            if goal is None:
+                worth, goal = self._goal(options.detach(), self.items[numbers], generator)
                 row["reward"] = float(estimators.expected(options.detach(), worth).mean())
                 row["answered"] = float(options.detach().exp().sum(-1).mean())
-                if drawn is not None:
-                    drawn = drawn.to(options.device)
-                    gains = estimators.advantages(worth, drawn)
-                    before = estimators.answer_logprobs(options.detach()).gather(1, drawn)
-            gained = self._gained(options, worth, drawn, gains, before)
-            kl = self._drift(numbers, answers)
-            (state.weights[0] * kl - gained).backward()
-            state.asked += len(numbers)
-            kls = [float(kl.detach())]
-            if aside:
-                kl = drift(self.neutral(aside, steer), self._neutral(aside)).mean()
-                (state.weights[1] * kl).backward()
-                state.asked += len(aside)
-                kls.append(float(kl.detach()))
-            if epoch == 0:
+            kls = self._ascend(goal(options), numbers, answers, aside, steer)
+            if first:
                 row |= dict(zip(("kl", "kl_neutral"), kls, strict=False))
                 row |= dict(zip(("weight", "weight_neutral")[: len(kls)], state.weights, strict=False))
+                self._remember(kls)
             self._check_finite(cast(Tensor, self.theta.grad), "gradient")
             self._move()
         self._weigh([row["kl"], *([row["kl_neutral"]] if aside else [])])
         row["bias"] = float(unevenness(state.shares, self.cells.count)[self.trained].mean())
         return row
 
-    def _gained(self, options: Tensor, worth: Any, drawn: Any, gains: Any, before: Any) -> Tensor:
-        if self.settings.estimator == "exact":
-            return estimators.expected(options, worth).mean()
-        if self.settings.estimator == "reinforce":
-            return estimators.reinforce(options, drawn, gains)
-        return estimators.clipped(options, before, drawn, gains, self.settings.clip)
+    def _goal(
+        self, options: Tensor, items: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """What each answer is worth, and what is to grow: a function of the options' log-probabilities."""
+        settings = self.settings
+        if settings.estimator == "exact":
+            self._hear(options.exp().cpu(), items)
+            worth = self._worth(items).to(options)
+            return worth, lambda now: estimators.expected(now, worth).mean()
+        # By the shares before this batch: a draw that moved its own reward would make for a biased gradient.
+        worth = self._worth(items).to(options)
+        drawn = estimators.draw(options, settings.samples, generator)
+        self._hear(torch.nn.functional.one_hot(drawn, options.shape[1] + 1).sum(1)[:, :-1], items)
+        drawn = drawn.to(options.device)
+        gains = estimators.advantages(worth, drawn)
+        if settings.estimator == "reinforce":
+            return worth, lambda now: estimators.reinforce(now, drawn, gains)
+        before = estimators.answer_logprobs(options).gather(1, drawn)
+        return worth, lambda now: estimators.clipped(now, before, drawn, gains, settings.clip)
+
+    def _worth(self, items: Tensor) -> Tensor:
+        settings = self.settings
+        return rewards(self.cells, items.tolist(), self.state.shares, invalid=settings.invalid, soften=settings.soften,
+                       reward=settings.reward)  # fmt: skip
+
+    def _ascend(
+        self, gained: Tensor, numbers: Sequence[int], answers: Answers, aside: Sequence[int], steer: Steer
+    ) -> list[float]:
+        """Gradients of the gain less the weighed drifts; return the drifts."""
+        bound = self.settings.kl is not None
+        kl = self._drift(numbers, answers)
+        (self.state.weights[0] * kl - gained if bound else -gained).backward()
+        self.state.asked += len(numbers)
+        kls = [float(kl.detach())]
+        if aside:
+            with torch.set_grad_enabled(bound):
+                kl = drift(self.neutral(aside, steer), self._neutral(aside)).mean()
+            if bound:
+                (self.state.weights[1] * kl).backward()
+                self.state.asked += len(aside)
+            kls.append(float(kl.detach()))
+        return kls
 
     def _drift(self, numbers: Sequence[int], answers: Answers) -> Tensor:
         whole = answers.whole
@@ -227,6 +260,7 @@ class Trainer:
             by = by / size
         with torch.no_grad():
             self.theta.copy_(shrink(self.theta, by) * self.state.mask)
+        self._check_finite(self.theta.detach(), "steer")
 
     def _weigh(self, found: list[float]) -> None:
         """Dual ascent: a multiplier grows while its drift is beyond the target, and shrinks while it is not."""
@@ -244,10 +278,9 @@ class Trainer:
         """Measure a state on the held-out occupations: bias, probability of an answer, drifts."""
         steer = self.steer(theta.detach())
         with torch.no_grad():
-            said = [self.questions(chunk, steer) for chunk in _chunks(self.validation)]
+            said = [self.questions(chunk, steer) for chunk in chunks(self.validation)]
             kls = [
-                self._drift(chunk, each) * len(chunk)
-                for chunk, each in zip(_chunks(self.validation), said, strict=True)
+                self._drift(chunk, each) * len(chunk) for chunk, each in zip(chunks(self.validation), said, strict=True)
             ]
             chances = torch.cat([each.options for each in said]).exp().cpu()
             shares, heard = self.cells.shares(chances, self.items[self.validation])
@@ -268,6 +301,7 @@ class Trainer:
         if not self.validation:
             return {}
         found = self.evaluate(self.theta)
+        self._check_finite(torch.tensor(list(found.values())), "validation")
         score = self.score(found)
         if score < state.best_score - 1e-3:
             state.best_score, state.best_step, state.waited = score, state.step, 0
@@ -284,18 +318,24 @@ class Trainer:
         worst = max(found["validation_kl"], found.get("validation_kl_neutral", 0.0))
         return found["validation_bias"] + max(0.0, worst / self.settings.kl - 1)
 
-    def chosen(self) -> Float[Tensor, "2 neuron"]:
-        """The best state by validation, or the last where nothing is held out."""
-        return self.state.best if self.validation else self.theta.detach().clone()
+    def _remember(self, kls: Sequence[float]) -> None:
+        """Where nothing is held out: the last state that was seen to work, for when a later one does not."""
+        if not self.validation and all(map(math.isfinite, kls)) and max(kls) <= self._far():
+            self.state.best, self.state.best_step = self.theta.detach().clone(), self.state.step
+
+    def chosen(self) -> tuple[Float[Tensor, "2 neuron"], int]:
+        """The best state by validation and the updates behind it; where nothing is held out the last that works."""
+        if self.validation or self.failed:
+            return self.state.best, self.state.best_step
+        return self.theta.detach().clone(), self.state.step
 
     def _salient(self, limit: float | int) -> Bool[Tensor, " neuron"]:
         """The neurons along which the expected reward is steepest at the start, over all of training."""
         total = torch.zeros_like(self.theta)
-        for chunk in _chunks(self.train):
+        for chunk in chunks(self.train):
             options = self.questions(chunk, self.steer(self.theta)).options
-            worth = rewards(self.cells, self.items[chunk].tolist(), self.state.shares, invalid=self.settings.invalid,
-                            reward=self.settings.reward).to(options)  # fmt: skip
-            total += torch.autograd.grad(estimators.expected(options, worth).sum(), self.theta)[0]
+            gained = estimators.expected(options, self._worth(self.items[chunk]).to(options)).sum()
+            total += torch.autograd.grad(gained, self.theta)[0]
         kept = total.abs().sum(0).topk(max(1, int(limit * total.shape[1]))).indices
         mask = torch.zeros(total.shape[1], dtype=torch.bool)
         mask[kept] = True
@@ -313,21 +353,25 @@ class Trainer:
     def _check_drift(self, row: dict[str, float]) -> None:
         if self.settings.kl is None:
             return
-        far = max(1.0, 20 * self.settings.kl)
         worst = max(row["kl"], row.get("kl_neutral", 0.0))
-        self.state.wild = self.state.wild + 1 if worst > far else 0
+        self.state.wild = self.state.wild + 1 if worst > self._far() else 0
         if self.state.wild >= DIVERGED:
             raise InputError(
-                f"DSO: the drift from the unsteered model is {worst:.2f} nats at step {self.state.step}, and was beyond {far:g} for "
-                f"{DIVERGED} steps (kl={self.settings.kl}): training diverges; lower lr={self.settings.lr}, or raise kl"
+                f"DSO: the drift from the unsteered model is {worst:.2f} nats at step {self.state.step}, and was beyond "
+                f"{self._far():g} for {DIVERGED} steps (kl={self.settings.kl}): training diverges; lower lr={self.settings.lr}, "
+                "or raise kl"
             )
+
+    def _far(self) -> float:
+        return math.inf if self.settings.kl is None else max(1.0, 20 * self.settings.kl)
 
     # -- on disk ---------------------------------------------------------------------------------------
 
     def saved(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The state as tensors and plain data."""
         state = self.state
-        tensors = {"theta": self.theta.detach(), "mask": state.mask, "shares": state.shares, "best": state.best}
+        tensors = {"theta": self.theta.detach(), "mask": state.mask, "shares": state.shares,
+                   "first": state.first, "best": state.best}  # fmt: skip
         for name, value in self.optimizer.state.get(self.theta, {}).items():
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{name}"] = value
@@ -336,8 +380,22 @@ class Trainer:
         return tensors, {**facts, "history": list(state.history)}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Take up a saved state."""
+        """Take up a saved state.
+
+        Raises
+        ------
+        FileError
+            If it lacks something, or the unsteered model answers otherwise than it did then.
+        """
         state = self.state
+        missing = {*State.FACTS, "history"} - set(facts) | {"theta", "mask", "shares", "first", "best"} - set(tensors)
+        if missing:
+            raise FileError(f"the checkpoint lacks {', '.join(sorted(missing))}; remove it to start anew")
+        if not torch.allclose(tensors["first"], state.first, atol=1e-3):
+            raise FileError(
+                "the checkpoint is of another run: the unsteered model's answers are not what they were then, so that its weights "
+                "or the pictures are others; give another folder, or remove it"
+            )
         for name in State.FACTS:
             setattr(state, name, facts[name])
         if facts["best_score"] is None:
@@ -349,21 +407,3 @@ class Trainer:
         kept = {name.removeprefix("optimizer."): t for name, t in tensors.items() if name.startswith("optimizer.")}
         if kept:
             self.optimizer.state[self.theta] = kept
-
-
-class _Reference:
-    """Log-probabilities of the unsteered model, kept if they are not too many."""
-
-    def __init__(self, ask: Callable[[Sequence[int]], Tensor], found: list[Tensor]) -> None:
-        self._ask = ask
-        self._found = torch.cat(found) if found and sum(each.nbytes for each in found) <= _KEPT else None
-
-    def __call__(self, numbers: Sequence[int]) -> Tensor:
-        if self._found is not None:
-            return self._found[list(numbers)]
-        with torch.no_grad():
-            return self._ask(numbers)
-
-
-def _chunks(numbers: Sequence[int]) -> list[list[int]]:
-    return [list(numbers[first : first + CHUNK]) for first in range(0, len(numbers), CHUNK)]
