@@ -17,6 +17,7 @@ import words
 from levelhead.cli import app
 from levelhead.errors import FileError, InputError
 from levelhead.evaluate.benchmarks import BENCHMARKS, Score, score
+from levelhead.evaluate.decisions import testbed
 from levelhead.evaluate.decisions.smollm2 import pronouns
 from levelhead.evaluate.page import evaluation_table, put, score_table
 from levelhead.evaluate.run import evaluate
@@ -93,7 +94,8 @@ def test_smollm2_knows_grammar_and_some_science(smollm2: Any) -> None:
 
 
 @pytest.mark.slow
-def test_the_testbed_is_evaluated_and_written(tmp_path: Path) -> None:
+def test_the_testbed_is_evaluated_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testbed, "FEW_STEPS", 15)
     size = Size(0.12, 1, (0.0, 1.0), 199)
     found = evaluate(Options(out=tmp_path, verbose=False), size=size)
     result = found.result
@@ -101,8 +103,12 @@ def test_the_testbed_is_evaluated_and_written(tmp_path: Path) -> None:
     assert base.value == pytest.approx(0.56, abs=0.08), "as planted"
     ablated = result.at("mean difference, ablated", 1.0)
     assert ablated.change.high < -0.2, "the ablation levels choices between a man and a woman"
+    for name in (testbed.DSO_ALL, testbed.DSO_ONE):
+        assert result.at(name, 1.0).change.high < -0.2, f"{name} levels them in a fraction of its steps"
+        assert result.at(name, 1.0, "unambiguous choices").estimate.value > 0.95
+    assert result.at(testbed.RANDOM, 1.0).change.low > -0.2, "as large an edit that means nothing does not"
     drawn = [p for p in result.points if p.kind == "random" and p.measure == result.measures["bias"][0]]
-    assert max(abs(p.change.value) for p in drawn) < 0.1 and len(drawn) == 2
+    assert {p.method for p in drawn} == {testbed.DSO_ALL, "mean difference, ablated"} and len(drawn) == 2
     found.write()
     record = json.loads((tmp_path / "summary.json").read_text())
     assert record["chosen"] == result.chosen and record["versions"]["levelhead"] == lh.__version__
@@ -110,7 +116,10 @@ def test_the_testbed_is_evaluated_and_written(tmp_path: Path) -> None:
     lines = (tmp_path / "points.csv").read_text().splitlines()
     assert len(lines) == 1 + len(result.points)
     table = evaluation_table(found)
-    assert table.count("| as it is |") == 2 and "1 random for mean difference, ablated" in table
+    assert "1 random for mean difference, ablated" in table and "1 random for DSO, three forms" in table
+    for title in ("Occupations that DSO was never trained on", "Beside the bias, in full strength", "Every strength"):
+        assert f"{title}:\n\n|" in table and (tmp_path / f"{title}.csv").exists()
+    assert "The whole frontier" not in table, "every strength is there already"
     assert "mean difference, added, in full" in table, "full strength is shown where it was not chosen"
 
 

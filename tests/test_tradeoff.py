@@ -328,6 +328,16 @@ def test_costs_are_absolute_in_bounds_and_relative_without_unless_that_is_of_not
     assert [_cost(skill, 0.7, 0.9), _cost(drift, 3.3, 3.0), _cost(drift, 0.3, 0.0)] == pytest.approx([0.2, 0.1, 0.3])
 
 
+def test_measures_with_validation_items_of_their_own_are_reported_on_all_items() -> None:
+    own = Known(lambda s: abs(s - 0.4), records=tuple(Item(f"v{i}", "job0") for i in range(20)), name="bias")
+    found = known(chosen_on={"bias": own})
+    assert found.chosen["ours"] == pytest.approx(0.4), "the items at hand would have had it at .6"
+    assert found.at("ours", 0.4).items == 80 and found.at("ours", 0.4, split="validation").items == 20
+    assert found.at("ours", 0.4, "skill").items < 80
+    with pytest.raises(InputError, match=r"for \['typo'\]; the measures are \['bias', 'skill'\]"):
+        known(chosen_on={"typo": own})
+
+
 def test_random_directions_are_for_steers_that_are_there() -> None:
     with pytest.raises(InputError, match="random directions for 'typo' were asked for; the steers are ours"):
         known(random={"typo": 2})
@@ -366,7 +376,9 @@ def test_a_gap_that_vanishes_by_chance_is_not_selected_where_resamples_judge() -
     assert steady.strength == 0.5 and steady.unsteered == pytest.approx(0.5)
     judged = steady.frame().set_index("strength")["resampled"]
     # The mean size of a mean of 40 clusters of +-.6: a normal's mean size, .6 * sqrt(2 / (40 pi)).
-    assert judged[1.0] == pytest.approx(0.6 * np.sqrt(2 / (40 * np.pi)), rel=0.15) and judged[0.5] == pytest.approx(0.02)
+    assert judged[1.0] == pytest.approx(0.6 * np.sqrt(2 / (40 * np.pi)), rel=0.15) and judged[0.5] == pytest.approx(
+        0.02
+    )
     assert steady.frame().equals(lh.select(graph(), {"it": STEER}, bias, resamples=200, **given).frame())
 
 

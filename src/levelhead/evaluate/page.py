@@ -37,8 +37,8 @@ def evaluation_table(evaluation: Evaluation) -> str:
     names = [*measures["bias"], *measures["capability"], *measures["beside"]]
     tables = [_table(result, some, tau=not i) for i, some in enumerate(chunks(measures["bias"]))]
     tables += [_table(result, some, tau=False) for some in chunks(names[len(measures["bias"]) :])]
-    tables += [f"{name}:\n\n{_plain_table(table)}" for name, table in evaluation.subject.tables.items()]
-    if evaluation.subject.random:
+    tables += [f"{name}:\n\n{_plain_table(table)}" for name, table in evaluation.tables.items()]
+    if evaluation.subject.random and evaluation.options.suite != "decisions":
         tables.append(
             f"The whole frontier, on the reported items:\n\n{_frontier(result, list(evaluation.subject.random))}"
         )
@@ -48,8 +48,10 @@ def evaluation_table(evaluation: Evaluation) -> str:
         f"{name} {result.at('none', 0.0, name).items} items in {result.at('none', 0.0, name).estimate.n} sets"
         for name in names
     )
+    apart = " and ".join(f"'{name}'" for name in facts["chosen_on"])
     said = [
-        f"On the reported items, {1 - facts['validation']:.0%} of the sets: {sets}.",
+        f"On the reported items, {1 - facts['validation']:.0%} of the sets: {sets}."
+        + (f" {apart}: all of them, strengths being chosen on others." if apart else ""),
         "In brackets 95 % intervals over sets (BCa); below, the paired change from the model as it is, with its own. "
         "Of the random directions, the mean and the range. Strengths are chosen on the other "
         f"{facts['validation']:.0%}: the least '{base.measure}' at a loss of at most {100 * facts['budget']:g} point of mean "

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import levelhead as lh
 from levelhead.demo.results import save, write
 from levelhead.demo.smollm2 import model as smollm2_model
 from levelhead.evaluate import decisions, mentions
 from levelhead.evaluate.benchmarks import Score, score
+from levelhead.evaluate.decisions.tables import decision_tables
 from levelhead.evaluate.subject import SIZES, Options, Size, Subject
 from levelhead.methods.base import versions
 from levelhead.tradeoff import Tradeoff, tradeoff
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUBJECTS: dict[str, Mapping[str, Callable[[Options, Size], Subject]]] = {
     "decisions": decisions.SUBJECTS,
@@ -37,6 +41,12 @@ class Evaluation:
     subject: Subject
     result: Tradeoff
 
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """What was found on the way, and, of decisions, what has to stand beside a bias."""
+        beside = decision_tables(self.result) if self.options.suite == "decisions" else {}
+        return {**self.subject.tables, **beside}
+
     def record(self) -> dict[str, Any]:
         """Everything as plain values, for a file."""
         return {
@@ -45,13 +55,13 @@ class Evaluation:
             "title": self.subject.title,
             "size": self.options.size,
             "notes": list(self.subject.notes),
-            "tables": {name: table.to_dict("records") for name, table in self.subject.tables.items()},
+            "tables": {name: table.to_dict("records") for name, table in self.tables.items()},
             "versions": versions(),
             **self.result.record(),
         }
 
     def write(self) -> Path:
-        """Write ``summary.json``, ``points.csv``, ``summary.csv``, ``tradeoff.png`` and the subject's own tables.
+        """Write ``summary.json``, ``points.csv``, ``summary.csv``, ``tradeoff.png`` and the other tables.
 
         Raises
         ------
@@ -59,7 +69,7 @@ class Evaluation:
             When they cannot be written.
         """
         out = self.options.out
-        tables = {"points": self.result.frame(), "summary": self.result.summary(), **self.subject.tables}
+        tables = {"points": self.result.frame(), "summary": self.result.summary(), **self.tables}
         path = write(out, self.record(), tables)
         save(out, tradeoff=self.picture())
         return path
@@ -101,6 +111,7 @@ def evaluate(options: Options, say: Callable[[str], None] = lambda stage: None, 
         strengths=size.strengths,
         random=subject.random if subject.random is not None else size.random,
         acts=subject.acts,
+        chosen_on=subject.chosen_on,
         draws=size.draws,
         seed=options.seed,
         verbose=options.verbose,

@@ -103,6 +103,8 @@ class Subject:
         Random directions beside each steer, where not the size's number beside all.
     tables : mapping of str to DataFrame
         What else was found on the way: how a steer was selected, say.
+    chosen_on : mapping of str to Measure
+        Validation items of measures that have their own; see `levelhead.tradeoff`.
     """
 
     title: str
@@ -114,3 +116,4 @@ class Subject:
     notes: tuple[str, ...] = field(default=())
     random: Mapping[str, int] | None = None
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict["str", "pd.DataFrame"])
+    chosen_on: Mapping[str, Measure] = field(default_factory=dict[str, Measure])

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from levelhead.evaluate.benchmarks import Score
+from levelhead.evaluate.decisions.tables import decision_tables
 from levelhead.evaluate.page import cautions, chunks, rows
 from levelhead.evaluate.run import Evaluation
 from levelhead.metrics.statistics import Estimate
@@ -30,6 +31,14 @@ def show(evaluation: Evaluation, console: Console) -> None:
         for row in rows(result, names):
             table.add_row(*row[:2], *(cell.replace("<br>", "\n").replace(" [", "\n[") for cell in row[2:-1]))
             table.add_section()
+        console.print(table)
+    for name, frame in decision_tables(result).items() if evaluation.options.suite == "decisions" else ():
+        table = Table(title=name, title_justify="left")
+        for i, head in enumerate(frame.columns):
+            table.add_column(str(head), justify="right" if i else "left")
+        for row in frame.itertuples(index=False):
+            cells = [f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row]
+            table.add_row(*(cell.replace(" [", "\n[") for cell in cells))
         console.print(table)
     for note in (*evaluation.subject.notes, *cautions(result)):
         console.print(f"* {note}", highlight=False, markup=False)

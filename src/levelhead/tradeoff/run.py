@@ -36,6 +36,7 @@ def tradeoff(
     acts: Activations | None = None,
     prompt: str = FAIRNESS_PROMPT,
     validation: float = 0.4,
+    chosen_on: Mapping[str, Measure] | None = None,
     by: Literal["set", "target"] = "set",
     budget: float = 0.01,
     draws: int = 1999,
@@ -70,6 +71,9 @@ def tradeoff(
         The instruction; by default the one of the sister study of arXiv 2411.12590.
     validation : float
         Share of the sets that strengths are chosen on.
+    chosen_on : mapping of str to Measure, optional
+        For measures that have validation items of their own, by name: the same measure on those. Strengths are chosen
+        there, and all of the measure's items are reported.
     by : {"set", "target"}
         Whether whole sets or whole targets (occupations) are kept apart; the second asks how a choice carries over to
         occupations that played no part in it. Measures without targets are cut by sets either way.
@@ -104,6 +108,9 @@ def tradeoff(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"two measures are named '{twice[0]}'; give each a name= of its own")
+    own = dict(chosen_on or {})
+    if set(own) - set(names):
+        raise InputError(f"chosen_on has validation items for {sorted(own)}; the measures are {names}")
     compared = arms(steers, strengths, baselines, random, acts, seed)
     wrapped = graph(model, processor)
     points: list[Point] = []
@@ -111,9 +118,11 @@ def tradeoff(
     given.extend(("bias", measure) for measure in bias)
     given.extend(("beside" if measure.bounds is None else "capability", measure) for measure in capability)
     for role, measure in given:
-        first = _cut(measure, validation, by, seed)
+        apart = own.get(measure.name)
+        first = _cut(measure, validation, by, seed) if apart is None else []
         for split in SPLITS:
-            part = _Part(measure.part([each == (split == "validation") for each in first]), role, split)
+            cut = measure.part([each == (split == "validation") for each in first]) if apart is None else measure
+            part = _Part(apart if apart is not None and split == "validation" else cut, role, split)
             chosen = [arm for arm in compared if split == "test" or arm.kind != "random"]
             points += part.points(part.measured(wrapped, chosen, prompt, verbose), draws, seed)
     facts = {
@@ -121,6 +130,7 @@ def tradeoff(
         "strengths": sorted({0.0, *(float(s) for s in strengths)}),
         "budget": budget,
         "validation": validation,
+        "chosen_on": sorted(own),
         "by": by,
         "draws": draws,
         "seed": seed,

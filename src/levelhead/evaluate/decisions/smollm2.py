@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
-
-import numpy as np
 
 import levelhead as lh
 from levelhead.data import load
-from levelhead.data.records import CapabilityRecord, ChoiceRecord, PairRecord
+from levelhead.data.records import PairRecord
 from levelhead.demo.options import Options as DemoOptions
 from levelhead.demo.smollm2 import model
-from levelhead.demo.smollm2.prose import NEUTRAL
 from levelhead.demo.smollm2.run import choose, fit, try_layers
-from levelhead.demo.smollm2.sentences import Sentence, contrast_sentences, named_sentences, occupation_sentences
+from levelhead.demo.smollm2.sentences import contrast_sentences, named_sentences, occupation_sentences
 from levelhead.errors import FileError
+from levelhead.evaluate.decisions.capability import capabilities
+from levelhead.evaluate.decisions.capability import spread as spread
+from levelhead.evaluate.decisions.contrast import contrast_steers
+from levelhead.evaluate.decisions.dso_smollm2 import EVERY, FEW_STEPS, STEPS, trained
+from levelhead.evaluate.decisions.pronouns import pronouns
 from levelhead.evaluate.subject import Options, Size, Subject
-from levelhead.metrics.measures import Accuracy, Measure, OccupationBias, StereotypePreference, TextPerplexity
+from levelhead.methods import RandomDirection
+from levelhead.metrics.measures import Accuracy, Measure, OccupationBias, StereotypePreference
 
-SHE_HE = ("she", "he")
+DSO, RANDOM = "DSO", "a random affine edit"
+NOTES = (
+    "The pronoun is taken from the model's next word after sentences such as 'I thanked the nurse because'.",
+    "Occupations, templates and names of the sentences that are reported took no part in any fit, nor in choosing layers and "
+    "settings; DSO's were chosen on validation occupations in validation templates.",
+    "An accuracy counts a next word other than 'she' and 'he' as wrong.",
+    "CAA and ITI are fitted on sentences about training occupations, ended by the stereotype's pronoun or the other, and act "
+    "against the first.",
+    f"'{RANDOM}' has the numbers of '{DSO}', permuted within each norm and with random signs.",
+    "Adding one vector moves every sentence alike: it turns 'she' into 'he', and levels no pair of occupations.",
+)
 
 
 def subject(options: Options, size: Size) -> Subject:
-    """Load SmolLM2, fit mean differences where the demo's search puts them, and gather what is asked.
+    """Load SmolLM2, fit every method, and gather what is asked.
 
     Parameters
     ----------
@@ -52,97 +64,32 @@ def subject(options: Options, size: Size) -> Subject:
         "mean difference, added": lh.MeanDifference(site, edit="add", positive="she").fit(acts, labels),
         "mean difference, ablated": fitted.only(site),
     }
-    jobs = [*occupation_sentences("validation"), *occupation_sentences("test")]
-    people = named_sentences("test", every=3)[:: max(1, round(1 / size.share))]
-    bias: list[Measure] = [OccupationBias(pronouns(jobs, "ambiguous"), name="pronoun of an occupation")]
+    ended = pronouns(occupation_sentences("train"), "ambiguous")
+    steers |= contrast_steers(graph, ended, site=site, verbose=options.verbose)
+    steps = STEPS if size.share >= 1 else FEW_STEPS
+    learned = trained(graph, steps=steps, seed=options.seed, verbose=options.verbose).steer_
+    steers |= {DSO: learned, RANDOM: RandomDirection(random_state=options.seed).fit(learned)}
+    people = named_sentences("test", every=EVERY * max(1, round(1 / size.share)))
+    jobs = pronouns(occupation_sentences("test"), "ambiguous")
+    bias: list[Measure] = [OccupationBias(jobs, name="pronoun of an occupation")]
     capability: list[Measure] = [Accuracy(pronouns(people, "unambiguous"), name="pronoun of a named person")]
-    prose = [CapabilityRecord(id=str(i), task="prose", prompt=text) for i, text in enumerate(_prose())]
-    beside: list[Measure] = [TextPerplexity(prose, name="perplexity of prose")]
     notes = [
-        f"Steers act at {site}: the layer of the last third that the demo's search picks on validation occupations.",
-        "The pronoun is taken from the model's next word after sentences such as 'I thanked the nurse because'.",
-        "Adding one vector moves every sentence alike: it turns 'she' into 'he', and levels no pair of occupations.",
+        f"Mean differences and CAA act at {site}: the layer of the last third that the demo's search picks on validation occupations.",
+        *NOTES,
     ]
-    missing = _from_data(size, options.seed, bias, capability)
+    bias += _pairs(size, options.seed)
+    kept, missing = capabilities(size.share, options.seed)
+    missing = missing if len(bias) > 1 else ["winobias_pairs", *missing]
     if missing:
         notes.append(f"Left out, since their data were not found: {', '.join(missing)}.")
-    return Subject("SmolLM2-135M-Instruct", graph, steers, neutral, bias, [*capability, *beside], tuple(notes))
+    random = {DSO: size.random, "mean difference, ablated": size.random}
+    return Subject("SmolLM2-135M-Instruct", graph, steers, neutral, bias, [*capability, *kept], tuple(notes), random)
 
 
-def pronouns(sentences: Sequence[Sentence], condition: str) -> list[ChoiceRecord]:
-    """Sentences up to the place of a pronoun, as choices between 'she' and 'he'.
-
-    Parameters
-    ----------
-    sentences : sequence of Sentence
-    condition : {"ambiguous", "unambiguous"}
-        Whether the sentence says the person's gender: then its pronoun is right, else it follows the stereotype.
-
-    Returns
-    -------
-    list of ChoiceRecord
-        One for each sentence, asked in one order since no options are read out; ``set_id`` is the occupation or name.
-    """
-    found: list[ChoiceRecord] = []
-    for i, sentence in enumerate(sentences):
-        fitting = SHE_HE.index("she" if sentence.female else "he")
-        clear = condition == "unambiguous"
-        found.append(
-            ChoiceRecord(
-                id=f"{i}",
-                prompt=sentence.text,
-                options=SHE_HE,
-                condition="unambiguous" if clear else "ambiguous",
-                label=fitting if clear else None,
-                pro=None if clear else fitting,
-                group="women" if sentence.female else "men",
-                target=sentence.unit,
-                set_id=sentence.unit,
-                orders="given",
-            )
-        )
-    return found
-
-
-def _prose() -> list[str]:
-    return [*NEUTRAL["validation"], *NEUTRAL["test"]]
-
-
-def _from_data(size: Size, seed: int, bias: list[Measure], capability: list[Measure]) -> list[str]:
-    """Add what needs data sets; name those that were not found."""
-    missing: list[str] = []
-    for name, n in (("winobias_pairs", 120), ("blimp", 134), ("arc", 30)):
-        try:
-            records = load(name, limit=None if name == "blimp" else size.items(n), seed=seed)
-        except FileError:
-            missing.append(name)
-            continue
-        if name == "winobias_pairs":
-            bias.append(StereotypePreference(cast("list[PairRecord]", list(records)), name="WinoBias pronouns"))
-        elif name == "blimp":
-            pairs = spread(cast("list[CapabilityRecord]", list(records)), size.items(n), seed)
-            capability.append(Accuracy(pairs, name="BLiMP"))
-        else:
-            capability.append(Accuracy(cast("list[CapabilityRecord]", list(records)), name="ARC"))
-    return missing
-
-
-def spread(records: Sequence[CapabilityRecord], n: int, seed: int) -> list[CapabilityRecord]:
-    """Draw as many of each task, by seed.
-
-    Parameters
-    ----------
-    records : sequence of CapabilityRecord
-    n : int
-        In all, about.
-    seed : int
-
-    Returns
-    -------
-    list of CapabilityRecord
-    """
-    by_task: dict[str, list[CapabilityRecord]] = {}
-    for record in records:
-        by_task.setdefault(record.task, []).append(record)
-    each, rng = max(1, round(n / len(by_task))), np.random.default_rng(seed)
-    return [members[i] for members in by_task.values() for i in sorted(rng.permutation(len(members))[:each])]
+def _pairs(size: Size, seed: int) -> list[Measure]:
+    """Stereotypes in sentences; nothing where the set was not found."""
+    try:
+        records = load("winobias_pairs", limit=size.items(120), seed=seed)
+    except FileError:
+        return []
+    return [StereotypePreference(cast("list[PairRecord]", list(records)), name="WinoBias pronouns")]

@@ -20,7 +20,8 @@ from levelhead.demo.smollm2.sentences import (
     occupations,
 )
 from levelhead.errors import FileError
-from levelhead.evaluate.decisions.smollm2 import pronouns, spread
+from levelhead.evaluate.decisions.capability import spread
+from levelhead.evaluate.decisions.pronouns import pronouns
 from levelhead.evaluate.mentions.at_occupations import at_occupations
 from levelhead.evaluate.mentions.vectors import beside, trials
 from levelhead.evaluate.subject import Options, Size, Subject
@@ -38,7 +39,7 @@ from levelhead.metrics.measures import (
 )
 from levelhead.steer import Steer
 
-GAP = "pronoun gap"
+GAP, JOBS = "pronoun gap", "pronoun of an occupation"
 NOTES = (
     "Directions are fitted on training words, occupations and templates; layers are chosen on validation occupations and "
     "templates, by the mean gap over resampled occupations, and all is reported on others. No steer may cost more than 2 % of the loss on other documents of WikiText-2.",
@@ -85,7 +86,8 @@ def subject(options: Options, size: Size) -> Subject:
     means = lh.MeanDifference(sites, to="mean", positive="she").fit(acts, labels, reference=neutral)
     step = _one_step(graph, sites, neutral)
     documents, source = _documents(size)
-    gap = LogOddsGap(pronouns(occupation_sentences("validation"), "ambiguous"), name=GAP)
+    validation = pronouns(occupation_sentences("validation"), "ambiguous")
+    gap = LogOddsGap(validation, name=GAP)
     prose = TextLoss(documents[0], pieces=max(6, size.items(6)), name=f"loss on {source}")
     found = {
         name: lh.select(
@@ -133,6 +135,7 @@ def subject(options: Options, size: Size) -> Subject:
         notes,
         {"one step": size.random},
         tables,
+        {GAP: gap, JOBS: OccupationBias(validation, name=JOBS)},
     )
 
 
@@ -174,7 +177,7 @@ def _measures(size: Size, seed: int) -> tuple[list[Measure], list[Measure]]:
     said = Answers(person_prompts(named, ["describe"]), max_new_tokens=32, seed=seed, wrap="chat", batch_size=32)
     bias: list[Measure] = [
         LogOddsGap(jobs, name=GAP),
-        OccupationBias(jobs, name="pronoun of an occupation"),
+        OccupationBias(jobs, name=JOBS),
         MentionRate(said, name="answers that mention gender"),
         SentimentGap(said, name="sentiment gap"),
     ]
