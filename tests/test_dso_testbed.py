@@ -13,7 +13,7 @@ import torch
 import levelhead as lh
 from levelhead.data.records import ChoiceRecord
 from levelhead.errors import InputError
-from levelhead.evaluate.decisions.contrast import contrast_steers
+from levelhead.evaluate.decisions.contrast import contrast_candidates, contrast_steers
 from levelhead.evaluate.decisions.dso_testbed import left_out, trained
 from levelhead.evaluate.decisions.forms import FORMS, clear_choices, kept_as_is, planted_choices
 from levelhead.evaluate.decisions.tables import decision_tables
@@ -113,7 +113,8 @@ def test_what_is_kept_has_no_question_that_a_stereotype_decides() -> None:
 
 def test_caa_is_the_mean_difference_of_spelled_out_answers(graph: Any) -> None:
     records = planted_choices("job_choice", 2, [0, 4], held_out=False, themes=SETTINGS[:1])
-    steers = contrast_steers(graph, records, wrap=wrap, site="resid_post.3", size=2, heads=3, verbose=False)
+    given: dict[str, Any] = {"wrap": wrap, "sites": ["resid_post.3"], "verbose": False}
+    steers = contrast_candidates(graph, records, **given, size=2, heads=3, alphas=[1])
     ends = {"man": ("doctor", "nurse"), "woman": ("nurse", "doctor")}
     acts: list[torch.Tensor] = []
     for side in (0, 1):
@@ -125,9 +126,13 @@ def test_caa_is_the_mean_difference_of_spelled_out_answers(graph: Any) -> None:
         acts.append(lh.capture(graph, asked, "resid_post.3", at="last", verbose=False)["resid_post.3"])
     away = acts[1].mean(0) - acts[0].mean(0)
     length = 2 * torch.cat(acts).norm(dim=-1).mean()
-    vector = steers["CAA"].entries[0].edit.params["vector"]
+    vector = steers["CAA"]["resid_post.3"].entries[0].edit.params["vector"]
     torch.testing.assert_close(vector, away / away.norm() * length, atol=1e-3, rtol=1e-3)
-    assert len(steers["ITI"].entries) == 3 and all(str(site).startswith("z.") for site in steers["ITI"].sites)
+    shifted = steers["ITI"]["alpha 1"]
+    assert len(shifted.entries) == 3 and all(str(site).startswith("z.") for site in shifted.sites)
+    clear = Accuracy(clear_choices(2, [0, 4], held_out=False, themes=SETTINGS[:1]), wrap=wrap)
+    chosen = contrast_steers(graph, records, OccupationBias(records, wrap=wrap), clear, **given)
+    assert set(chosen) == {"CAA", "ITI"} and [str(site) for site in chosen["CAA"].sites] == ["resid_post.3"]
 
 
 # -- tables ----------------------------------------------------------------------------------------------

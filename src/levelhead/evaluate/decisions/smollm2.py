@@ -28,7 +28,8 @@ NOTES = (
     "settings; DSO's were chosen on validation occupations in validation templates.",
     "An accuracy counts a next word other than 'she' and 'he' as wrong.",
     "CAA and ITI are fitted on sentences about training occupations, ended by the stereotype's pronoun or the other, and act "
-    "against the first.",
+    "against the first; CAA's layer, ITI's alpha and the strength of both were chosen on validation sentences, at up to 5 points "
+    "of the pronouns of named people.",
     f"'{RANDOM}' has the numbers of '{DSO}', permuted within each norm and with random signs.",
     "Adding one vector moves every sentence alike: it turns 'she' into 'he', and levels no pair of occupations.",
 )
@@ -65,7 +66,14 @@ def subject(options: Options, size: Size) -> Subject:
         "mean difference, ablated": fitted.only(site),
     }
     ended = pronouns(occupation_sentences("train"), "ambiguous")
-    steers |= contrast_steers(graph, ended, site=site, verbose=options.verbose)
+    steers |= contrast_steers(
+        graph,
+        ended,
+        OccupationBias(pronouns(occupation_sentences("validation")[::2], "ambiguous")),
+        Accuracy(pronouns(named_sentences("validation", every=6), "unambiguous")),
+        sites=[site, "resid_post.14"],
+        verbose=options.verbose,
+    )
     steps = STEPS if size.share >= 1 else FEW_STEPS
     learned = trained(graph, steps=steps, seed=options.seed, verbose=options.verbose).steer_
     steers |= {DSO: learned, RANDOM: RandomDirection(random_state=options.seed).fit(learned)}
@@ -74,7 +82,7 @@ def subject(options: Options, size: Size) -> Subject:
     bias: list[Measure] = [OccupationBias(jobs, name="pronoun of an occupation")]
     capability: list[Measure] = [Accuracy(pronouns(people, "unambiguous"), name="pronoun of a named person")]
     notes = [
-        f"Mean differences and CAA act at {site}: the layer of the last third that the demo's search picks on validation occupations.",
+        f"Mean differences act at {site}: the layer of the last third that the demo's search picks on validation occupations.",
         *NOTES,
     ]
     bias += _pairs(size, options.seed)

@@ -27,8 +27,8 @@ NOTES = (
     "Steers are fitted on people of training; everything else is asked about people whom training never showed.",
     "DSO is trained on choices of all eight settings, in three forms or in the first alone, with a drift of at most 0.005 nats on "
     "questions that have an answer. Concepts, traits and captions are not trained on: their columns tell what happens to neighbours.",
-    "CAA and ITI are fitted on the same questions, ended by the stereotype's answer or the other, and act against the first; in full, "
-    "CAA's vector is as long as the activations at its site, and ITI moves 8 of 48 heads by 15 standard deviations.",
+    "CAA and ITI are fitted on the same questions, ended by the stereotype's answer or the other, and act against the first; CAA's "
+    "layer, ITI's alpha and the strength of both were chosen on other pictures, at up to 5 points of unambiguous choices.",
     "'A random affine edit' has the numbers of 'DSO, three forms', permuted within each norm and with random signs.",
     "The model knows 126 words, and reads an instruction in English as a row of unknown ones: what it does to the "
     "testbed is what noise before the question does.",
@@ -69,7 +69,16 @@ def subject(options: Options, size: Size) -> Subject:
     ended: list[ChoiceRecord] = []
     for form in OCCUPATIONS:
         ended += planted_choices(form, 4, [seed, 8], held_out=False)
-    steers |= contrast_steers(graph, ended, wrap=wrap, site="resid_post.3", verbose=verbose)
+    validation = [r for form in ("who", "job_choice") for r in planted_choices(form, 3, [seed, 9], held_out=True)]
+    steers |= contrast_steers(
+        graph,
+        ended,
+        OccupationBias(validation, wrap=wrap),
+        Accuracy(clear_choices(12, [seed, 9], held_out=True), wrap=wrap),
+        wrap=wrap,
+        sites=[f"resid_post.{layer}" for layer in range(1, 5)],
+        verbose=verbose,
+    )
     whole = size.share >= 1
     train: dict[str, Any] = {
         "seed": seed,
