@@ -20,7 +20,7 @@ test slow real harness: export OMP_WAIT_POLICY ?= PASSIVE
 test slow: export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow real testbed results harness lint format types docs notebooks bench clean
+.PHONY: help demo test slow real testbed results dso harness lint format types docs notebooks bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | column -t -s '|'
@@ -48,6 +48,10 @@ results: $(VENV)/installed-model ## measure anew what docs/results.md says (need
 	$(BIN)/levelhead score winobias winogender crows_pairs --page docs/results.md --out build/results
 	$(BIN)/levelhead score synthbias --limit 2000 --page docs/results.md --out build/results
 	$(BIN)/levelhead score blimp --limit 1340 --page docs/results.md --out build/results
+
+dso: $(VENV)/installed-model ## train DSO on SmolLM2 and measure it on occupations it never saw (SynthBias needs LEVELHEAD_DATA)
+	$(BIN)/python -m levelhead.evaluate.decisions pronouns --out build/results/dso-pronouns
+	$(BIN)/python -m levelhead.evaluate.decisions synthbias --out build/results/dso-synthbias
 
 harness: $(VENV)/installed-harness ## the tests of lm-eval and lmms-eval, which it installs (about two minutes more)
 	$(PYTEST) tests/test_harness.py -m "not ndif"

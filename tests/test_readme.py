@@ -1,4 +1,4 @@
-"""The README's examples run as they are written: three on the testbed, the others on the real model."""
+"""The README's examples run as they are written: four on the testbed, the others on the real model."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def test_there_is_an_example_for_each_graph() -> None:
         "The testbed",
         "What it buys, and what it costs",
         "One picture and a list of words",
+        "A slider, found by reinforcement learning",
         "Plain transformers",
         "TransformerLens",
         "nnsight",
@@ -63,8 +64,16 @@ def test_the_example_of_one_picture_runs(tmp_path: Path) -> None:
     assert re.search(r"\b(man|woman)$", asked), asked
 
 
+@pytest.mark.slow
+def test_the_example_of_a_slider_runs(tmp_path: Path) -> None:
+    said = run(BLOCKS[3][1], tmp_path)
+    plain, half, full = (float(value) for value in re.findall(r"per-occupation bias ([\d.]+)", said))
+    assert plain > 0.5 and full < 0.3 * plain and full < half < plain, said
+    assert re.search(r"^5 ", said, flags=re.MULTILINE), "the layers' shares"
+
+
 @pytest.mark.real
-@pytest.mark.parametrize(("title", "code"), BLOCKS[3:], ids=[title.replace(" ", "-") for title, _ in BLOCKS[3:]])
+@pytest.mark.parametrize(("title", "code"), BLOCKS[4:], ids=[title.replace(" ", "-") for title, _ in BLOCKS[4:]])
 def test_the_example_runs(title: str, code: str, tmp_path: Path) -> None:
     said = run(code, tmp_path)
     odds = [float(value) for value in re.findall(r"log P\(she\)/P\(he\) = ([+-][\d.]+)", said)]

@@ -1,4 +1,4 @@
-"""``python -m levelhead.evaluate.decisions``: train DSO on SmolLM2, and measure it on occupations it never saw."""
+"""``python -m levelhead.evaluate.decisions``: train DSO, measure it on occupations it never saw, and see where it acts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from levelhead.graph import Graph
     from levelhead.methods import DSO
 
-app = commands("DSO on SmolLM2: train it, and measure it on occupations that it never saw.")
+app = commands("DSO: train it, measure it on occupations that it never saw, and see where it acts.")
 
 _Out = Annotated[Path, typer.Option(help="Folder for the steer, its history, checkpoints and the table.")]
 _Steps = Annotated[int | None, typer.Option(help="Updates.", min=1, show_default="those of the recipe")]
@@ -63,6 +63,37 @@ def synthbias(
             ),
             lambda graph, method: recipe.report(graph, method.steer_, n=items, seed=seed),
         )
+
+
+@app.command()
+def where(
+    out: Annotated[Path, typer.Option(help="Folder for tables and pictures.")] = Path("runs/dso-where"), seed: _Seed = 0
+) -> None:
+    """Where DSO acts on the testbed: mass by layer and norm, each layer alone and left out, probes before and after."""
+    with plainly():
+        from levelhead.demo.results import save, write
+        from levelhead.evaluate.decisions import where as acts
+        from levelhead.evaluate.decisions.dso_testbed import trained
+        from levelhead.testbed.weights import load
+
+        graph = load().graph
+        method = trained(graph, seed=seed)
+        profile, parts = acts.acting(graph, method.steer_, seed=seed)
+        probes = acts.still_read(graph, method.steer_, seed=seed)
+        path = acts.thinned(graph, seed=seed)
+        told = {**acts.tables(profile, parts, probes), "Sparsity path": path.frame()}
+        write(out, {title: table.to_dict("records") for title, table in told.items()}, told)
+        save(
+            out,
+            profile=profile.plot(),
+            parts=parts.plot(),
+            probes=probes.plot(),
+            path=path.plot(),
+            history=method.history_.plot()[0],
+        )
+        for title, table in told.items():
+            typer.echo(f"\n{title}\n{table.to_string(index=False, float_format='{:.3f}'.format)}")
+        typer.echo(f"\nneurons left alone: {method.untouched_:.0%}; tables and pictures: {out}")
 
 
 def _run(
