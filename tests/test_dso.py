@@ -265,7 +265,7 @@ def test_options_that_begin_alike_are_levelled_as_wholes(options: tuple[str, ...
         ChoiceRecord(id=job, prompt=f"is the {job} {{0}} or {{1}} ?", options=options, groups=options, target=job)
         for job in SUBJECTS
     ]
-    method = DSO(**{**QUICK, "validation": 0, "lr": 0.005, "steps": 25, "l1": 0}, sides="groups")
+    method = DSO(**{**QUICK, "validation": 0, "lr": 0.005, "steps": 40, "l1": 0}, sides="groups")
     steer = method.fit(model, asked, processor=words.tokenizer(), verbose=False)
     uneven: list[float] = []
     for found in Choices(lh.graph(model, words.tokenizer()), asked)(steer, [0, 1]):

@@ -80,6 +80,7 @@ def trained(
         l1=3e-4,
         steps=steps,
         batch=48,
+        ema=0.8,
         neutral_batch=24,
         validation=0,
         wrap=wrap,

@@ -80,7 +80,8 @@ class DSO(Method):
     stratify : bool
         Equal numbers of every occupation in each batch, as theorem 1 wants.
     ema : float
-        How much of the running shares is kept at each step, in [0, 1).
+        How much of the running shares is kept at each step, in [0, 1). Shares that lag behind push an occupation past level
+        and back; near 1, the bias swings instead of settling. More is for batches with few questions of each occupation.
     samples : int
         Answers drawn of each question, when they are.
     clip : float
@@ -143,7 +144,7 @@ class DSO(Method):
         sides: Sides = "stereotype",
         within: Within = "target",
         stratify: bool = True,
-        ema: float | int = 0.8,
+        ema: float | int = 0.3,
         samples: int = 4,
         clip: float | int = 0.2,
         epochs: int = 4,
