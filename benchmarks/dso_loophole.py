@@ -71,7 +71,7 @@ class Asked:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=48)
     steps = parser.parse_args().steps
     torch.set_num_threads(1)
     graph = load().graph

@@ -59,7 +59,7 @@ def test_on_the_testbed_people_get_no_answer_or_a_level_one(invalid: float) -> N
     """`benchmarks/dso_loophole.py` prints the figures."""
     pytest.importorskip("PIL", reason="Pillow is not installed; run: pip install 'levelhead[data]'")
     graph = load().graph
-    method = DSO(invalid=invalid, steps=24, batch=16, lr=0.02, kl=None, l1=0, validation=0, wrap=wrap, random_state=1)
+    method = DSO(invalid=invalid, steps=36, batch=16, lr=0.02, kl=None, l1=0, validation=0, wrap=wrap, random_state=1)
     steer = method.fit(graph, _undecided(4, held_out=False), verbose=False)
     before, after = map(bias, Choices(graph, _undecided(1, held_out=True), wrap=wrap)(steer, [0, 1]))
     assert before.answer_rate == 1 and before.pob_soft > 0.4
