@@ -55,7 +55,7 @@ MORE_TEMPLATES: tuple[str, ...] = (
 """For training beside the demo's own, so that more is levelled than four wordings."""
 SITES: tuple[str, ...] = ("ln1.14:30", "ln2.14:30")
 """Norms of the upper half; gradients need not pass through the lower one."""
-STEPS = 100
+STEPS = 260
 """Updates."""
 FEW_STEPS = 30
 """Updates of a quick look."""
@@ -67,8 +67,8 @@ def trained(
     graph: Graph,
     *,
     steps: int = STEPS,
-    each: int = 8,
-    batch: int = 20,
+    each: int = 20,
+    batch: int = 24,
     seed: int = 0,
     checkpoint: str | os.PathLike[str] | None = None,
     verbose: bool = True,
@@ -109,11 +109,11 @@ def trained(
         # that was learned; at 0 they grew rarer.
         "invalid": -0.3,
         "lr": 0.002,
-        "half_life": 50,
+        "half_life": 120,
         "steps": steps,
         "batch": batch,
         "neutral_batch": 10,
-        "kl": 0.04,
+        "kl": 0.03,
         "validation": 0,
         "random_state": seed,
     }
@@ -122,7 +122,7 @@ def trained(
     return method
 
 
-def training_choices(each: int = 8, seed: int = 0) -> list[ChoiceRecord]:
+def training_choices(each: int = 20, seed: int = 0) -> list[ChoiceRecord]:
     """Training occupations, each in some of the training templates; ``group`` is the template, so that each sentence is a cell.
 
     Parameters
@@ -165,7 +165,7 @@ def report(
     steer: Steer,
     strengths: Sequence[float | int] = (0.0, 1.0),
     *,
-    share: float = 1.0,
+    share: float | int = 4,
     seed: int = 0,
     draws: int = 1999,
     verbose: bool = True,

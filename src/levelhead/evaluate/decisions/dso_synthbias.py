@@ -138,7 +138,7 @@ def trained(
         "within": "group",
         "soften": 0.5,
         "ema": 0.5,
-        "lr": 0.002,
+        "lr": 0.001,
         "half_life": 30,
         "steps": steps,
         "batch": batch,

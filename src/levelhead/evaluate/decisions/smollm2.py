@@ -90,7 +90,7 @@ def subject(options: Options, size: Size) -> Subject:
     missing = missing if len(bias) > 1 else ["winobias_pairs", *missing]
     if missing:
         notes.append(f"Left out, since their data were not found: {', '.join(missing)}.")
-    random = {DSO: size.random, "mean difference, ablated": size.random}
+    random = {DSO: max(1, size.random // 4)}
     return Subject("SmolLM2-135M-Instruct", graph, steers, neutral, bias, [*capability, *kept], tuple(notes), random)
 
 
