@@ -100,6 +100,16 @@ def test_what_wraps_a_model_is_left_behind(adapter: str, name: str) -> None:
     assert torch.equal(lh.graph(folded).logits(batch), lh.graph(expected).logits(batch))
 
 
+@pytest.mark.parametrize("adapter", ["transformers", "transformer_lens", "nnsight"])
+def test_a_model_that_has_just_been_run_with_gradients_folds(adapter: str) -> None:
+    graph = graph_of(adapter, "gpt2")
+    batch = graph.encode(ARCHITECTURES["gpt2"].batch())
+    with torch.enable_grad():
+        graph.logits(batch).sum()
+    folded = fold(full_steer(graph), target_of(adapter, "gpt2"))
+    assert all(parameter.is_leaf for parameter in folded.parameters())
+
+
 def test_strength_0_is_the_model_itself() -> None:
     graph = graph_of("transformers", "llama")
     batch = graph.encode(ARCHITECTURES["llama"].batch())

@@ -25,7 +25,9 @@ def plain_copy(model: nn.Module) -> Any:
             f"{len(away)} parameters are on the meta device ('{away[0]}', ...), so there are no weights to fold into; load the "
             "model in full, without offloading to disk"
         )
-    tree = copy.deepcopy(model)
+    # TransformerLens keeps what a module gave last, which cannot be copied while a gradient can still flow through it.
+    kept = [value for module in model.modules() for value in vars(module).values() if isinstance(value, torch.Tensor)]
+    tree = copy.deepcopy(model, {id(value): value.detach() for value in kept if not value.is_leaf})
     wrapped = False
     for module in list(tree.modules()):
         for name, child in module._modules.items():
