@@ -92,7 +92,7 @@ def where(
             history=method.history_.plot()[0],
         )
         for title, table in told.items():
-            typer.echo(f"\n{title}\n{table.to_string(index=False, float_format='{:.3f}'.format)}")
+            typer.echo(f"\n{title}\n{table.to_string(index=False, float_format='{:.3g}'.format)}")
         typer.echo(f"\nneurons left alone: {method.untouched_:.0%}; tables and pictures: {out}")
 
 
