@@ -42,7 +42,7 @@ testbed: $(VENV)/installed ## measure the testbed's model against what was plant
 
 results: $(VENV)/installed-model ## measure anew what docs/results.md says (needs the benchmarks' files: LEVELHEAD_DATA)
 	$(BIN)/levelhead evaluate --model testbed --page docs/results.md --out build/results/testbed
-	$(BIN)/levelhead evaluate --model smollm2 --page docs/results.md --out build/results/smollm2
+	$(BIN)/levelhead evaluate --model smollm2 --size quick --page docs/results.md --out build/results/smollm2
 	$(BIN)/levelhead evaluate --suite mentions --model testbed --page docs/results.md --out build/results/mentions-testbed
 	$(BIN)/levelhead evaluate --suite mentions --model smollm2 --size quick --page docs/results.md --out build/results/mentions-smollm2
 	$(BIN)/levelhead score winobias winogender crows_pairs --page docs/results.md --out build/results
