@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from dso_estimators import records
 
 from levelhead import DSO
-from levelhead.data.records import ChoiceRecord
 from levelhead.metrics.decisions import Choices, bias
 from levelhead.testbed import load, sample
 from levelhead.testbed.records import choices, wrap
@@ -41,17 +41,6 @@ class Outcome:
 
     def __str__(self) -> str:
         return f"{self.mass:9.3f} {self.answered:9.3f} {self.bias:9.3f} {self.right:9.3f}"
-
-
-def records(n: int, stream: int, *, held_out: bool) -> list[ChoiceRecord]:
-    """People of every setting in which nothing shows what they do, each as a man and as a woman."""
-    scenes = [
-        scene.counterfactual(gender=gender)
-        for number, theme in enumerate(SETTINGS)
-        for scene in sample(n, [stream, number], roles=[theme.name], held_out=held_out)
-        for gender in ("man", "woman")
-    ]
-    return choices(scenes, "job_choice")
 
 
 class Asked:

@@ -9,7 +9,7 @@ from levelhead.data.records import CapabilityRecord
 from levelhead.demo.smollm2 import model
 from levelhead.demo.smollm2.prose import NEUTRAL
 from levelhead.demo.smollm2.sentences import contrast_sentences, occupation_sentences
-from levelhead.evaluate.decisions.smollm2 import pronouns
+from levelhead.evaluate.decisions.pronouns import pronouns
 from levelhead.metrics import LogOddsGap, TextLoss
 
 

@@ -18,7 +18,7 @@ from levelhead.cli import app
 from levelhead.errors import FileError, InputError
 from levelhead.evaluate.benchmarks import BENCHMARKS, Score, score
 from levelhead.evaluate.decisions import testbed
-from levelhead.evaluate.decisions.smollm2 import pronouns
+from levelhead.evaluate.decisions.pronouns import pronouns
 from levelhead.evaluate.page import evaluation_table, put, score_table
 from levelhead.evaluate.run import evaluate
 from levelhead.evaluate.subject import Options, Size

@@ -11,6 +11,7 @@ from transformer_lens.factories.architecture_adapter_factory import Architecture
 from transformer_lens.model_bridge.sources import build_bridge_from_module
 
 from levelhead.errors import AdapterError
+from levelhead_transformers.copies import drop_nnsight_forwards
 
 
 def boot(model: nn.Module, processor: Any = None) -> Any:
@@ -46,11 +47,7 @@ def boot(model: nn.Module, processor: Any = None) -> Any:
     shared: dict[int, Any] = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
     tree: Any = copy.deepcopy(model, shared)
     tree.config._attn_implementation = "eager"
-    for module in tree.modules():
-        # nnsight leaves a forward of its own on each module that it has wrapped, and a copy of that serves the original.
-        for attribute, value in list(vars(module).items()):
-            if type(value).__module__.startswith("nnsight."):
-                del vars(module)[attribute]
+    drop_nnsight_forwards(tree)
     tokenizer = getattr(processor, "tokenizer", processor)
     # Some adapters insist on torchvision, for processors that levelhead does not use; the models need none.
     needs = known[name].__dict__.get("required_libraries")

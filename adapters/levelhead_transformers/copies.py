@@ -34,13 +34,18 @@ def plain_copy(model: nn.Module) -> Any:
             if child is not None and name != "_original_component" and bare(child) is not child:
                 module._modules[name] = bare(child)
                 wrapped = True
-        # nnsight leaves a forward of its own on each module, which serves the original.
-        for name, value in list(vars(module).items()):
-            if type(value).__module__.startswith("nnsight."):
-                del vars(module)[name]
+    drop_nnsight_forwards(tree)
     if wrapped:
         _without_empty_biases(tree)
     return tree
+
+
+def drop_nnsight_forwards(tree: nn.Module) -> None:
+    """Take from a copy the forwards that nnsight leaves on each module it has wrapped: they serve the original."""
+    for module in tree.modules():
+        for name, value in list(vars(module).items()):
+            if type(value).__module__.startswith("nnsight."):
+                del vars(module)[name]
 
 
 def skeleton(model: Any, config: Any) -> dict[str, torch.Size]:

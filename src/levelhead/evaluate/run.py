@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,15 @@ class Evaluation:
     subject: Subject
     result: Tradeoff
 
+    @cached_property
+    def beside(self) -> Mapping[str, pd.DataFrame]:
+        """What has to stand beside a bias of decisions; nothing in another suite."""
+        return decision_tables(self.result) if self.options.suite == "decisions" else {}
+
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        """What was found on the way, and, of decisions, what has to stand beside a bias."""
-        beside = decision_tables(self.result) if self.options.suite == "decisions" else {}
-        return {**self.subject.tables, **beside}
+        """What was found on the way, and what has to stand beside the bias."""
+        return {**self.subject.tables, **self.beside}
 
     def record(self) -> dict[str, Any]:
         """Everything as plain values, for a file."""

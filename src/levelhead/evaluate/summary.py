@@ -6,7 +6,6 @@ from rich.console import Console
 from rich.table import Table
 
 from levelhead.evaluate.benchmarks import Score
-from levelhead.evaluate.decisions.tables import decision_tables
 from levelhead.evaluate.page import cautions, chunks, rows
 from levelhead.evaluate.run import Evaluation
 from levelhead.metrics.statistics import Estimate
@@ -32,7 +31,7 @@ def show(evaluation: Evaluation, console: Console) -> None:
             table.add_row(*row[:2], *(cell.replace("<br>", "\n").replace(" [", "\n[") for cell in row[2:-1]))
             table.add_section()
         console.print(table)
-    for name, frame in decision_tables(result).items() if evaluation.options.suite == "decisions" else ():
+    for name, frame in evaluation.beside.items():
         table = Table(title=name, title_justify="left")
         for i, head in enumerate(frame.columns):
             table.add_column(str(head), justify="right" if i else "left")

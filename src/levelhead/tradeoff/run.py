@@ -118,11 +118,13 @@ def tradeoff(
     given.extend(("bias", measure) for measure in bias)
     given.extend(("beside" if measure.bounds is None else "capability", measure) for measure in capability)
     for role, measure in given:
-        apart = own.get(measure.name)
-        first = _cut(measure, validation, by, seed) if apart is None else []
-        for split in SPLITS:
-            cut = measure.part([each == (split == "validation") for each in first]) if apart is None else measure
-            part = _Part(apart if apart is not None and split == "validation" else cut, role, split)
+        if measure.name in own:
+            items = own[measure.name], measure
+        else:
+            first = _cut(measure, validation, by, seed)
+            items = measure.part(first), measure.part([not each for each in first])
+        for split, asked in zip(SPLITS, items, strict=True):
+            part = _Part(asked, role, split)
             chosen = [arm for arm in compared if split == "test" or arm.kind != "random"]
             points += part.points(part.measured(wrapped, chosen, prompt, verbose), draws, seed)
     facts = {

@@ -13,7 +13,6 @@ from levelhead.demo.smollm2.run import choose, fit, try_layers
 from levelhead.demo.smollm2.sentences import contrast_sentences, named_sentences, occupation_sentences
 from levelhead.errors import FileError
 from levelhead.evaluate.decisions.capability import capabilities
-from levelhead.evaluate.decisions.capability import spread as spread
 from levelhead.evaluate.decisions.contrast import contrast_steers
 from levelhead.evaluate.decisions.dso_smollm2 import EVERY, FEW_STEPS, STEPS, trained
 from levelhead.evaluate.decisions.pronouns import pronouns
