@@ -236,6 +236,16 @@ def test_drift_is_held_to_its_target() -> None:
     assert (ends[1] < 0.05).all() and (ends[0] > 3 * ends[1]).all()
 
 
+def test_drift_on_neutral_prompts_may_have_a_target_of_its_own() -> None:
+    free = {**QUICK, "steps": 30, "lr": 0.01, "validation": 0, "l1": 0, "dual_rate": 0.5, "neutral_tokens": "every"}
+    ends: list[float] = []
+    for aside in (None, 0.002):
+        method = DSO(**{**free, "kl": 1.0, "kl_neutral": aside})
+        method.fit(llama(), records(), ["describe the man", "who smiles ?", "yes no"], words.tokenizer(), verbose=False)
+        ends.append(float(method.history_.frame()["kl_neutral"].tail(10).mean()))
+    assert ends[1] < 0.006 and ends[0] > 3 * ends[1]
+
+
 def test_sparsity_follows_the_penalty_and_a_limit_is_kept() -> None:
     found = []
     for l1 in (0, 3e-3, 3e-2):

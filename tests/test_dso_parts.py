@@ -12,7 +12,7 @@ import torch
 import levelhead as lh
 import tiny
 import words
-from levelhead.data.records import ChoiceRecord
+from levelhead.data.records import ChoiceRecord, PromptRecord
 from levelhead.errors import InputError
 from levelhead.methods.dso.batches import Batches, split
 from levelhead.methods.dso.encoded import Encoded
@@ -252,14 +252,14 @@ def test_what_does_not_fit_is_found_anew(monkeypatch: pytest.MonkeyPatch) -> Non
     rows = torch.rand(6, 5)
     asked: list[Any] = []
 
-    def ask(numbers: Any) -> torch.Tensor:
+    def ask(numbers: Any) -> list[torch.Tensor]:
         asked.append(list(numbers))
-        return rows[list(numbers)]
+        return list(rows[list(numbers)].split(1))
 
     for kept in (6 * 5 * 4, 6 * 5 * 4 - 1):
         monkeypatch.setattr("levelhead.methods.dso.reference._KEPT", kept)
         reference = Reference(ask, 6)
-        assert reference.keep(rows[:4]) == reference.keep(rows[4:]) == (kept == 6 * 5 * 4)
+        assert reference.keep(rows[:4].split(1)) == reference.keep(rows[4:].split(1)) == (kept == 6 * 5 * 4)
         assert torch.equal(reference([5, 0]), rows[[5, 0]])
     assert asked == [[5, 0]]
 
@@ -268,7 +268,29 @@ def test_neutral_prompts_may_be_texts_and_choices_in_every_order() -> None:
     prompts = Prompts(graph(), ["describe the man", choice()], "words", "raw")
     assert prompts.prompts[1:] == [f"who is the doctor , the {a} or the {b} ?" for a, b in
                                    (("man", "woman"), ("woman", "man"))]  # fmt: skip
-    torch.testing.assert_close(prompts([0, 1, 2]).exp().sum(1), torch.ones(3))
+    torch.testing.assert_close(torch.cat(prompts([0, 1, 2])).exp().sum(1), torch.ones(3))
+
+
+def test_neutral_prompts_may_be_read_after_every_token_but_pads_and_what_leads_to_the_picture() -> None:
+    texts = ["yes no", "describe the man with the red hat"]
+    every = Prompts(graph(), texts, "words", "raw", "every")
+    short, long = every([0, 1])
+    assert (len(short), len(long)) == (2, 7)
+    for rows, text in ((short, texts[0]), (long, texts[1])):
+        begun = [" ".join(text.split()[: i + 1]) for i in range(len(rows))]
+        alone = Prompts(graph(), begun, "words", "raw")
+        torch.testing.assert_close(rows, torch.cat([alone([i])[0] for i in range(len(rows))]))
+
+
+def test_behind_a_picture_every_token_of_the_text_is_read() -> None:
+    Image = pytest.importorskip("PIL.Image")
+    processor = words.PROCESSORS["llava"]()
+    seen = lh.graph(tiny.ARCHITECTURES["llava"].model(), processor)
+    record = PromptRecord(
+        id="0", prompt="who is the nurse ?", image=Image.new("RGB", (40, 40))
+    )
+    (rows,) = Prompts(seen, [record], "words", "raw", "every")([0])
+    assert len(rows) == len(["who", "is", "the", "nurse", "?"])
 
 
 # -- batches -------------------------------------------------------------------------------------------

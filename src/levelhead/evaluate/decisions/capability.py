@@ -14,7 +14,9 @@ from levelhead.errors import FileError
 from levelhead.metrics.measures import Accuracy, Measure, TextPerplexity
 
 
-def capabilities(share: float | int = 1.0, seed: int = 0) -> tuple[list[Measure], list[str]]:
+def capabilities(
+    share: float | int = 1.0, seed: int = 0, *, pairs: int | None = None
+) -> tuple[list[Measure], list[str]]:
     """BLiMP, ARC and WikiText-2, and the names of those that were not found.
 
     Parameters
@@ -23,6 +25,8 @@ def capabilities(share: float | int = 1.0, seed: int = 0) -> tuple[list[Measure]
         Of the usual number of items: 134 pairs of sentences, 30 questions, 20 pieces of text.
     seed : int
         Of the items drawn.
+    pairs : int, optional
+        Of BLiMP, where not the share.
 
     Returns
     -------
@@ -32,7 +36,7 @@ def capabilities(share: float | int = 1.0, seed: int = 0) -> tuple[list[Measure]
     found: list[Measure] = []
     missing: list[str] = []
     for name, title, n in (("blimp", "BLiMP", 134), ("arc", "ARC", 30)):
-        n = max(2, round(share * n))
+        n = pairs if pairs is not None and name == "blimp" else max(2, round(share * n))
         try:
             records = cast("list[CapabilityRecord]", list(load(name, limit=n if name == "arc" else None, seed=seed)))
         except FileError:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from levelhead.data.records import ChoiceRecord
 from levelhead.demo.smollm2.prose import NEUTRAL
@@ -27,6 +28,7 @@ from levelhead.evaluate.decisions.capability import capabilities
 from levelhead.evaluate.decisions.measured import measured
 from levelhead.evaluate.decisions.pronouns import pronouns
 from levelhead.graph import Graph
+from levelhead.likelihood import tokenizer_of
 from levelhead.methods.dso import DSO
 from levelhead.metrics.measures import Accuracy, OccupationBias
 from levelhead.steer import Steer
@@ -53,12 +55,26 @@ MORE_TEMPLATES: tuple[str, ...] = (
     "When the {X} came in,",
 )
 """For training beside the demo's own, so that more is levelled than four wordings."""
+REFLEXIVE: tuple[str, ...] = (
+    "{X} hurt",
+    "{X} taught",
+    "{X} talks a lot about",
+    "In the mirror {X} could see",
+)
+"""After a name, many of the words that may follow are 'herself' or 'himself'."""
+OPENINGS: tuple[str, ...] = (
+    "The", "When the", "Some of the", "Each of the", "My", "In the", "After a", "Many", "A few", "Because", "It is", "There are",
+    "Two", "Nobody", "Every", "This", "What", "If you", "We", "All of these", "Most", "Your", "Those", "Who",
+)  # fmt: skip
+"""Of sentences about anything, which the model writes to their ends itself."""
 SITES: tuple[str, ...] = ("ln1.14:30", "ln2.14:30")
 """Norms of the upper half; gradients need not pass through the lower one."""
 STEPS = 260
 """Updates."""
 FEW_STEPS = 30
 """Updates of a quick look."""
+PAIRS = 2144
+"""Of BLiMP in the report, 32 of each task: enough that a point shows."""
 EVERY = 3
 """One name in so many is never trained on; the suite asks about these."""
 
@@ -112,13 +128,17 @@ def trained(
         "half_life": 120,
         "steps": steps,
         "batch": batch,
-        "neutral_batch": 10,
+        "neutral_batch": 12,
         "kl": 0.03,
+        # Of ordinary text each token is held, since what reads text reads all of it.
+        "kl_neutral": 0.009,
+        "neutral_tokens": "every",
         "validation": 0,
         "random_state": seed,
     }
     method = DSO(**{**chosen, **settings})
-    method.fit(graph, training_choices(each, seed), kept_as_is(seed), checkpoint=checkpoint, verbose=verbose)
+    kept = [*kept_as_is(seed), *own_words(graph, seed)]
+    method.fit(graph, training_choices(each, seed), kept, checkpoint=checkpoint, verbose=verbose)
     return method
 
 
@@ -142,7 +162,7 @@ def training_choices(each: int = 20, seed: int = 0) -> list[ChoiceRecord]:
 
 
 def kept_as_is(seed: int = 0, *, named: int = 100, nouns: int = 20, prose: int = 30) -> list[str]:
-    """Beginnings whose next word should stay as it is: people whose gender a name or a noun tells, and prose without people.
+    """Texts whose words should stay as they are: people whose gender a name or a noun tells, and prose without people.
 
     Parameters
     ----------
@@ -151,13 +171,39 @@ def kept_as_is(seed: int = 0, *, named: int = 100, nouns: int = 20, prose: int =
         How many of each. Names that the suite asks about, and the prose that it reads, are not among them.
     """
     rng = np.random.default_rng(seed)
-    templates = [t for t in (*TEMPLATES["train"], *MORE_TEMPLATES) if "{a X}" not in t]
+    templates = [t for t in (*TEMPLATES["train"], *MORE_TEMPLATES, *REFLEXIVE) if "{a X}" not in t]
     people = [person for names in (FEMALE_NAMES, MALE_NAMES) for i, person in enumerate(names) if i % EVERY]
     clear = [name(template, person) for template in templates for person in people]
     contrast = [sentence.text for sentence in contrast_sentences()]
     texts = [text.split() for text in NEUTRAL["validation"]]
     begun = [" ".join(words[i : i + 12]) for words in texts for i in range(0, len(words) - 12, 9)]
     return [*_some(clear, named, rng), *_some(contrast, nouns, rng), *begun[:prose]]
+
+
+def own_words(graph: Graph, seed: int = 0, *, each: int = 6, tokens: int = 24) -> list[str]:
+    """Sentences that the model writes by itself: ordinary text, of which no set of texts is needed.
+
+    Parameters
+    ----------
+    graph : Graph
+    seed : int
+    each : int
+        Sentences of each opening.
+    tokens : int
+        New ones at most.
+
+    Returns
+    -------
+    list of str
+        Without those that mention one of the occupations, whose pronouns are to change.
+    """
+    batch = graph.encode([opening for opening in OPENINGS for _ in range(each)])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        ids = graph.generate(batch, do_sample=True, temperature=0.8, top_p=0.95, top_k=0, max_new_tokens=tokens)
+    written = [text.strip() for text in tokenizer_of(graph).batch_decode(ids, skip_special_tokens=True)]
+    jobs = [job.name.casefold() for job in occupations()]
+    return [text for text in dict.fromkeys(written) if not any(job in text.casefold() for job in jobs)]
 
 
 def report(
@@ -178,7 +224,7 @@ def report(
     steer : Steer
     strengths : sequence of float
     share : float
-        Of the items of BLiMP, ARC and WikiText-2.
+        Of the items of ARC and WikiText-2.
     seed : int
         Of the items drawn, and of the bootstrap.
     draws : int
@@ -195,7 +241,7 @@ def report(
     measures = [
         OccupationBias(jobs, name="pronoun of an occupation"),
         Accuracy(people, name="pronoun of a named person"),
-        *capabilities(share, seed)[0],
+        *capabilities(share, seed, pairs=PAIRS)[0],
     ]
     return measured(graph, steer, measures, strengths, seed=seed, draws=draws, verbose=verbose)
 

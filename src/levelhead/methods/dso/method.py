@@ -20,7 +20,7 @@ from levelhead.methods.dso import checkpoint as disk
 from levelhead.methods.dso.batches import Batches, split
 from levelhead.methods.dso.history import History
 from levelhead.methods.dso.objective import Reward
-from levelhead.methods.dso.questions import Prompts, Questions
+from levelhead.methods.dso.questions import Prompts, Questions, Read
 from levelhead.methods.dso.sides import Sides, Within, cells_of
 from levelhead.methods.dso.state import settings_of
 from levelhead.methods.dso.trainer import Trainer
@@ -56,6 +56,11 @@ class DSO(Method):
     kl_counts : {"rest", "all"}
         What of the drift counts on the choices: all but what moves between a choice's own options, or all, as published.
         A bound on all of it bounds the levelling itself (0.34 nats from .85 to level).
+    kl_neutral : float, optional
+        Largest drift on neutral prompts, where it should be another than `kl`.
+    neutral_tokens : {"last", "every"}
+        Where drift is measured on neutral prompts: at their answer, or after each of their tokens (behind the last picture),
+        in the mean. Every token of ordinary text says more of what a steer would cost than its last one.
     l1 : float
         Weight of the l1 penalty, against rewards, by proximal steps; numbers whose gradient is smaller stay 0.
     steps : int
@@ -132,6 +137,8 @@ class DSO(Method):
         estimator: Literal["exact", "reinforce", "ppo"] = "exact",
         kl: float | int | None = 0.05,
         kl_counts: Literal["rest", "all"] = "rest",
+        kl_neutral: float | int | None = None,
+        neutral_tokens: Read = "last",
         l1: float | int = 1e-4,
         steps: int = 200,
         batch: int = 32,
@@ -163,6 +170,8 @@ class DSO(Method):
         self.estimator = estimator
         self.kl = kl
         self.kl_counts = kl_counts
+        self.kl_neutral = kl_neutral
+        self.neutral_tokens: Read = neutral_tokens
         self.l1 = l1
         self.steps = steps
         self.batch = batch
@@ -254,7 +263,7 @@ class DSO(Method):
         with frozen(seam.model), torch.enable_grad():
             trainer = Trainer(
                 questions,
-                Prompts(seam, neutral, self.style, self.wrap),
+                Prompts(seam, neutral, self.style, self.wrap, self.neutral_tokens),
                 cells,
                 train,
                 held,
@@ -342,6 +351,7 @@ class DSO(Method):
         check_choice(who, "estimator", self.estimator, ("exact", "reinforce", "ppo"))
         check_choice(who, "optimizer", self.optimizer, ("adam", "sgd"))
         check_choice(who, "kl_counts", self.kl_counts, ("rest", "all"))
+        check_choice(who, "neutral_tokens", self.neutral_tokens, ("last", "every"))
         check_choice(who, "sides", self.sides, ("stereotype", "groups"))
         check_choice(who, "within", self.within, ("target", "group"))
         whole = (
@@ -363,7 +373,9 @@ class DSO(Method):
         for name in ("ema", "validation"):
             check_range(who, name, getattr(self, name), 0 <= getattr(self, name) < 1, "in [0, 1)")
         check_range(who, "half_life", self.half_life, self.half_life is None or self.half_life > 0, "above 0, or None")
-        check_range(who, "kl", self.kl, self.kl is None or self.kl > 0, "above 0, or None")
+        for name in ("kl", "kl_neutral"):
+            value = getattr(self, name)
+            check_range(who, name, value, value is None or value > 0, "above 0, or None")
         check_range(who, "limit", self.limit, self.limit is None or 0 < self.limit <= 1, "in (0, 1], or None")
 
 

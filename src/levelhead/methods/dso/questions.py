@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,6 +19,7 @@ from levelhead.metrics.decisions.asking import LETTERS, Style, Wrap, orders_of, 
 from levelhead.steer import Steer
 
 Ids = tuple[int, ...]
+Read: TypeAlias = Literal["last", "every"]
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Questions:
 
 
 class Prompts:
-    """Prompts whose answers should stay as they are, and how likely each token is to begin them.
+    """Prompts whose answers should stay as they are, and how likely each token is to come next.
 
     Parameters
     ----------
@@ -140,6 +141,8 @@ class Prompts:
         Choices are asked in every order.
     style, wrap
         As in `Questions`; texts of other records are wrapped alike.
+    tokens : {"last", "every"}
+        Where the next token is read: after the whole prompt, or after each of its tokens (behind its last picture).
     """
 
     def __init__(
@@ -148,8 +151,10 @@ class Prompts:
         given: Sequence[str | PromptRecord | CapabilityRecord | ChoiceRecord],
         style: Style,
         wrap: Wrap,
+        tokens: Read = "last",
     ) -> None:
         self.graph = graph
+        self.tokens: Read = tokens
         self.prompts: list[Any] = []
         pictures: dict[int, Any] = {}
         for each in given:
@@ -163,11 +168,23 @@ class Prompts:
     def __len__(self) -> int:
         return len(self.prompts)
 
-    def __call__(self, numbers: Sequence[int], steer: Steer | None = None) -> Float[Tensor, "asked token"]:
-        """Log-probabilities of the next token of some prompts; differentiable in the steer's tensors."""
+    def __call__(self, numbers: Sequence[int], steer: Steer | None = None) -> list[Tensor]:
+        """Log-probabilities of the next token, for each prompt a row for each place; differentiable in the steer's tensors."""
         batch = self._encoded(numbers)
         length = batch["input_ids"].shape[1]
-        return self.graph.logits(batch, steer, prompt_length=length, last=1)[:, -1].float().log_softmax(-1)
+        read = self._read(batch)
+        last = length - int(read.any(0).nonzero()[0])
+        logits = self.graph.logits(batch, steer, prompt_length=length, last=last)
+        logprobs = logits[:, -last:].float().log_softmax(-1)
+        return [row[mine] for row, mine in zip(logprobs, read[:, -last:].to(logprobs.device), strict=True)]
+
+    def _read(self, batch: Mapping[str, Tensor]) -> Bool[Tensor, "asked token"]:
+        layout = self.graph.layout(batch)
+        places = torch.arange(layout.real.shape[1], device=layout.real.device)
+        if self.tokens == "last":
+            return places == layout.last[:, None]
+        pictured = torch.where(layout.image, places, -1).amax(1)
+        return layout.real & (places > pictured[:, None])
 
 
 def picture_of(image: Any, opened: dict[int, Any]) -> Any:

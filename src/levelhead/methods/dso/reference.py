@@ -18,28 +18,26 @@ class Reference:
     Parameters
     ----------
     ask : callable
-        Gives those of some prompts, by number.
+        Gives those of some prompts, by number: for each, a row for each position that is read.
     total : int
         How many prompts there are.
     """
 
-    def __init__(self, ask: Callable[[Sequence[int]], Float[Tensor, "asked token"]], total: int) -> None:
+    def __init__(self, ask: Callable[[Sequence[int]], list[Tensor]], total: int) -> None:
         self._ask, self._total = ask, total
-        self._rows: list[Tensor] = []
-        self._table: Tensor | None = None
+        self._kept: list[Tensor] = []
 
-    def keep(self, rows: Float[Tensor, "asked token"]) -> bool:
+    def keep(self, found: Sequence[Tensor]) -> bool:
         """Take the next prompts' rows; False if all of them together would not fit, and none is kept."""
-        if rows.nbytes // len(rows) * self._total > _KEPT:
+        if sum(rows.nbytes for rows in found) / len(found) * self._total > _KEPT:
+            self._kept = []
             return False
-        self._rows.append(rows)
-        if sum(map(len, self._rows)) == self._total:
-            self._table, self._rows = torch.cat(self._rows), []
+        self._kept += found
         return True
 
-    def __call__(self, numbers: Sequence[int]) -> Float[Tensor, "asked token"]:
+    def __call__(self, numbers: Sequence[int]) -> Float[Tensor, "read token"]:
         """Those of some prompts, without gradients."""
-        if self._table is not None:
-            return self._table[list(numbers)]
+        if len(self._kept) == self._total:
+            return torch.cat([self._kept[number] for number in numbers])
         with torch.no_grad():
-            return self._ask(numbers)
+            return torch.cat(self._ask(numbers))

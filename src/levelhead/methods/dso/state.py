@@ -19,6 +19,7 @@ class Settings:
     estimator: str
     kl: float | int | None
     kl_counts: str
+    kl_neutral: float | int | None
     dual_rate: float | int
     l1: float | int
     lr: float | int

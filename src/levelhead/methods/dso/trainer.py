@@ -94,12 +94,12 @@ class Trainer:
     def _base(self) -> Float[Tensor, "question option"]:
         """Put everything to the unsteered model once: the options' probabilities, and what drift is measured from."""
         questions, neutral = self.questions, self.neutral
-        self._reference = Reference(lambda numbers: questions(numbers).whole, len(questions))
+        self._reference = Reference(lambda numbers: list(questions(numbers).whole.split(1)), len(questions))
         self._neutral = Reference(neutral, len(neutral))
         chances: list[Tensor] = []
         for chunk in chunks(range(len(questions))):
             said = questions(chunk)
-            self._reference.keep(said.whole)
+            self._reference.keep(said.whole.split(1))
             chances.append(said.options.exp().cpu())
         for chunk in chunks(range(len(neutral))):
             if not self._neutral.keep(neutral(chunk)):
@@ -223,7 +223,7 @@ class Trainer:
         kls = [float(kl.detach())]
         if aside:
             with torch.set_grad_enabled(bound):
-                kl = drift(self.neutral(aside, steer), self._neutral(aside)).mean()
+                kl = self._aside(aside, steer)
             if bound:
                 (self.state.weights[1] * kl).backward()
                 self.state.asked += len(aside)
@@ -236,6 +236,9 @@ class Trainer:
         if self.settings.kl_counts == "rest":
             pooled = self.questions.firsts(numbers, whole.shape[1]).to(whole.device)
         return drift(whole, self._reference(numbers), pooled).mean()
+
+    def _aside(self, numbers: Sequence[int], steer: Steer) -> Tensor:
+        return drift(torch.cat(self.neutral(numbers, steer)), self._neutral(numbers)).mean()
 
     def _hear(self, given: Tensor, items: Tensor) -> None:
         """Move the running estimates of the occupations that the batch asked about."""
@@ -267,8 +270,8 @@ class Trainer:
         if self.settings.kl is None:
             self.state.weights = [0.0, 0.0]
             return
-        for i, kl in enumerate(found):
-            beyond = min(max(kl / self.settings.kl - 1, -1.0), 1.0)
+        for i, (kl, target) in enumerate(zip(found, self._targets(), strict=False)):
+            beyond = min(max(kl / target - 1, -1.0), 1.0)
             grown = self.state.weights[i] * float(torch.tensor(self.settings.dual_rate * beyond).exp())
             self.state.weights[i] = min(max(grown, _FLOOR), _CEILING)
 
@@ -290,9 +293,7 @@ class Trainer:
                 "validation_kl": float(torch.stack(kls).sum()) / len(self.validation),
             }
             if self.watched:
-                found["validation_kl_neutral"] = float(
-                    drift(self.neutral(self.watched, steer), self._neutral(self.watched)).mean()
-                )
+                found["validation_kl_neutral"] = float(self._aside(self.watched, steer))
         return found
 
     def _judged(self) -> dict[str, float]:
@@ -315,8 +316,15 @@ class Trainer:
         """Bias, and by how much of the target a drift is beyond it."""
         if self.settings.kl is None:
             return found["validation_bias"]
-        worst = max(found["validation_kl"], found.get("validation_kl_neutral", 0.0))
-        return found["validation_bias"] + max(0.0, worst / self.settings.kl - 1)
+        kls = (found["validation_kl"], found.get("validation_kl_neutral", 0.0))
+        worst = max(kl / target for kl, target in zip(kls, self._targets(), strict=True))
+        return found["validation_bias"] + max(0.0, worst - 1)
+
+    def _targets(self) -> tuple[float, float]:
+        """Largest drifts, on the choices and on neutral prompts."""
+        kl, aside = self.settings.kl, self.settings.kl_neutral
+        kl = math.inf if kl is None else float(kl)
+        return kl, kl if aside is None else float(aside)
 
     def _remember(self, kls: Sequence[float]) -> None:
         """Where nothing is held out: the last state that was seen to work, for when a later one does not."""
