@@ -95,7 +95,8 @@ def test_an_interruption_leaves_no_half_set(
         target.mkdir()
     drawn: list[int] = []
 
-    def image(self: Scene, size: int = 96) -> Image.Image:
+    def image(self: Scene, size: int = 96, style: str = "plain") -> Image.Image:
+        del style
         drawn.append(size)
         if len(drawn) == 7:
             raise error

@@ -22,6 +22,15 @@ from levelhead.data.validation import check_splits, validate
 
 if TYPE_CHECKING:
     from levelhead.data.choice_pairs import make_choice_pairs as make_choice_pairs
+    from levelhead.data.concepts import CMSC_CONCEPTS as CMSC_CONCEPTS
+    from levelhead.data.concepts import CMSC_FAMILIES as CMSC_FAMILIES
+    from levelhead.data.concepts import Wording as Wording
+    from levelhead.data.concepts import asked_for as asked_for
+    from levelhead.data.concepts import cmsc_concept as cmsc_concept
+    from levelhead.data.counterfactual import check_counterfactual_sets as check_counterfactual_sets
+    from levelhead.data.sets.cmsc import CMSC_PATTERNS as CMSC_PATTERNS
+    from levelhead.data.sets.cmsc import CONCEPT_FOLDER as CONCEPT_FOLDER
+    from levelhead.data.sets.cmsc import name_pattern as name_pattern
     from levelhead.data.mention_split import split_by_mention as split_by_mention
     from levelhead.data.mention_steps import MentionSteps as MentionSteps
     from levelhead.data.mentioned import MentionSplit as MentionSplit
@@ -41,6 +50,15 @@ _HOMES = {
     "open_prompts": "open_prompts",
     "people_of": "open_prompts",
     "person_prompts": "open_prompts",
+    "CMSC_CONCEPTS": "concepts",
+    "CMSC_FAMILIES": "concepts",
+    "Wording": "concepts",
+    "asked_for": "concepts",
+    "cmsc_concept": "concepts",
+    "check_counterfactual_sets": "counterfactual",
+    "CMSC_PATTERNS": "sets.cmsc",
+    "CONCEPT_FOLDER": "sets.cmsc",
+    "name_pattern": "sets.cmsc",
 }
 
 __all__ = [
@@ -60,6 +78,15 @@ __all__ = [
     "split_by_mention",
     "MentionSplit",
     "MentionSteps",
+    "CMSC_CONCEPTS",
+    "CMSC_FAMILIES",
+    "CMSC_PATTERNS",
+    "CONCEPT_FOLDER",
+    "Wording",
+    "asked_for",
+    "cmsc_concept",
+    "name_pattern",
+    "check_counterfactual_sets",
     "Dataset",
     "Report",
     "Entry",

@@ -6,17 +6,19 @@ import re
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from levelhead.data.entry import Entry
 from levelhead.data.parquet import parquet_rows
-from levelhead.data.pictures import SUFFIXES
+from levelhead.data.pictures import SUFFIXES, EncodedPicture
 from levelhead.data.problems import Problems
 from levelhead.data.tables import Rows, text_rows
 from levelhead.errors import InputError
 
 PACKED = (".gz", ".tar", ".tgz", ".7z", ".bz2", ".xz", ".rar")
+TABLES = (".jsonl", ".json", ".csv", ".tsv")
 PICTURE_COLUMNS = ("image", "file_name", "image_path", "img", "file")
 """Columns in which a picture's file may be named, the first that names one counts."""
 
@@ -31,7 +33,7 @@ def read_files(
     root : Path
         Folder of the set; ``_file`` is relative to it, and rows have it as ``_folder``.
     files : sequence of Path
-        Tables (csv, tsv, jsonl, json, parquet), plain text, zip archives of such, or pictures.
+        Tables (csv, tsv, jsonl, json, parquet), plain text, pictures, or zip archives of such.
     entry : Entry
         For `Entry.header`.
     problems : Problems
@@ -79,7 +81,7 @@ def _named(row: dict[str, Any], root: Path, name: str) -> str:
     picture = row.get("image")
     if isinstance(picture, Path):
         return picture.relative_to(root).as_posix() if picture.is_relative_to(root) else picture.name
-    return name
+    return str(row.get("_file") or name)
 
 
 def _file_rows(
@@ -108,12 +110,21 @@ def _zip_rows(
 ) -> Iterator[dict[str, Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
-            for member in sorted(archive.namelist()):
+            names = sorted(archive.namelist())
+            # As in a folder, pictures count only where there is no table.
+            only_pictures = _has(names, tuple(SUFFIXES)) and not _has(names, TABLES)
+            for member in names:
                 parts = member.split("/")
                 if any(part.startswith(".") or part == "__MACOSX" for part in parts):
                     problems.hidden += not member.endswith("/")
                     continue
-                if not member.lower().endswith((".jsonl", ".json", ".csv", ".tsv", ".txt")):
+                if only_pictures:
+                    if _has([member], tuple(SUFFIXES)):
+                        inside = f"{name}/{member}"
+                        read = partial(_member, path, member)
+                        yield {"image": EncodedPicture(inside, read), "_file": inside, "_where": inside}
+                    continue
+                if not _has([member], (*TABLES, ".txt")):
                     continue
                 inside = f"{name}/{member}"
                 try:
@@ -125,6 +136,24 @@ def _zip_rows(
                     yield {**row, "_file": inside}
     except (zipfile.BadZipFile, OSError) as error:
         problems.add(f"the archive cannot be opened ({error}); copy it anew", name)
+
+
+def _has(members: Sequence[str], endings: tuple[str, ...]) -> bool:
+    return any(member.lower().endswith(endings) for member in members)
+
+
+def _member(path: Path, member: str) -> bytes:
+    """The bytes of one picture in an archive; a damaged one is told of like a damaged file."""
+    try:
+        return _opened(path).read(member)
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        raise OSError(f"this part of the archive cannot be read: {error}") from error
+
+
+@lru_cache(maxsize=2)
+def _opened(path: Path) -> zipfile.ZipFile:
+    """An archive that stays open: with many pictures inside, its table of contents takes a while to read."""
+    return zipfile.ZipFile(path)
 
 
 class _Beside:

@@ -90,6 +90,7 @@ def write_set(
     *,
     over: Sequence[str] = ("gender", "skin", "age"),
     size: int = 96,
+    style: str = "plain",
     verbose: bool = True,
 ) -> Path:
     """Write the counterfactual set of each scene: the full product over some attributes, everything else identical.
@@ -106,6 +107,8 @@ def write_set(
         The attributes that vary.
     size : int
         Width and height of the pictures, in pixels.
+    style : {"plain", "sketch", "faded"}
+        The look; see `Scene.image`.
     verbose : bool
         Show a progress bar on a terminal.
 
@@ -113,12 +116,12 @@ def write_set(
     -------
     Path
         The folder. Each line of its ``metadata.jsonl`` has ``file_name``, ``set`` (a number), ``family``, ``theme``, ``role``,
-        every other label, and ``seed``.
+        ``concept`` (the role, where it is a clear one), every other label, ``style`` and ``seed``.
 
     Raises
     ------
     InputError
-        If there is no scene, one of two people, or an attribute is unknown.
+        If there is no scene, one of two people, or an attribute or the style is unknown.
     FileError
         If the folder is not empty, is a file, or cannot be written.
 
@@ -148,7 +151,7 @@ def write_set(
             # A folder of its own inside, since the temporary one is readable by its owner alone.
             inside = Path(place) / target.name
             inside.mkdir()
-            _write(inside, sets, over, size, verbose)
+            _write(inside, sets, over, (size, style), verbose)
             if target.is_dir():
                 target.rmdir()
             inside.rename(target)
@@ -159,7 +162,7 @@ def write_set(
     return target
 
 
-def _write(folder: Path, sets: list[list[Scene]], over: Sequence[str], size: int, verbose: bool) -> None:
+def _write(folder: Path, sets: list[list[Scene]], over: Sequence[str], look: tuple[int, str], verbose: bool) -> None:
     lines: list[str] = []
     bar = tqdm(
         total=sum(map(len, sets)), desc="pictures", unit="picture", disable=None if verbose else True, leave=False
@@ -168,7 +171,7 @@ def _write(folder: Path, sets: list[list[Scene]], over: Sequence[str], size: int
         for number, scenes in enumerate(sets):
             for scene in scenes:
                 name = name_of(scene, number, over)
-                scene.image(size).save(folder / name)
+                scene.image(*look).save(folder / name)
                 theme = scene.person.theme
                 about = {
                     "file_name": name,
@@ -176,8 +179,9 @@ def _write(folder: Path, sets: list[list[Scene]], over: Sequence[str], size: int
                     "family": theme.family if theme else "none",
                     "theme": theme.name if theme else "none",
                     "role": scene.person.role,
+                    "concept": None if theme is None or scene.person.ambiguous else scene.person.role,
                 }
-                lines.append(json.dumps({**about, **scene.labels, "seed": scene.seed}))
+                lines.append(json.dumps({**about, **scene.labels, "style": look[1], "seed": scene.seed}))
                 bar.update()
     (folder / METADATA).write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -240,22 +240,30 @@ class Scene:
             self.counterfactual(person=person, **dict(zip(attributes, values, strict=True))) for values in combinations
         ]
 
-    def image(self, size: int = 96) -> Image:
+    def image(self, size: int = 96, style: str = "plain") -> Image:
         """Draw the scene.
 
         Parameters
         ----------
         size : int
             Width and height in pixels; the model sees 96.
+        style : {"plain", "sketch", "faded"}
+            The look. Training showed plain pictures alone; the others are for asking whether what a model learned
+            carries over. What is shown, and where, is the same in all.
 
         Returns
         -------
         PIL.Image.Image
             RGB.
+
+        Raises
+        ------
+        InputError
+            If the size is not positive, or there is no such style.
         """
         from levelhead.testbed.drawing import draw
 
-        return draw(self, size)
+        return draw(self, size, style)
 
 
 def check(name: str, value: str) -> None:

@@ -1,9 +1,9 @@
-"""SocialCounterfactuals and CMSC: generated people in sets that differ in perceived attributes alone."""
+"""SocialCounterfactuals: generated people at work, in sets that differ in perceived attributes alone."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from levelhead.data.entry import Entry, Findings, Licence, Row, Schema
@@ -100,28 +100,6 @@ def socialcounterfactuals(rows: Sequence[Row], findings: Findings) -> list[Recor
     return records
 
 
-def cmsc(rows: Sequence[Row], findings: Findings) -> list[Record]:
-    """CMSC: labels from columns, or from file names by the user's pattern."""
-    records: list[Record] = []
-    for row in rows:
-        names = row.get("_names")
-        found = cast("Mapping[str, str | None]", names) if isinstance(names, Mapping) else {}
-        labels = {name: maybe(row, f"perceived_{name}") or found.get(name) for name in ("gender", "race", "age")}
-        concept = maybe(row, "concept") or found.get("concept")
-        groups = {f"perceived_{name}": value for name, value in labels.items() if value}
-        if not groups or concept is None:
-            findings.add(
-                "no labels: give pattern= with groups named concept, gender, race, age (and set), or a metadata.csv "
-                "with file_name, concept, perceived_gender, perceived_race, perceived_age",
-                place(row),
-            )
-            continue
-        file = maybe(row, "file_name") or str(row.get("_file") or place(row))
-        set_id = maybe(row, "set") or found.get("set")
-        records.append(ImageRecord(id=file, image=row["image"], groups=groups, concept=concept, set_id=set_id))
-    return records
-
-
 _SC = {
     "image": "image",
     "caption": "text",
@@ -152,23 +130,6 @@ ENTRIES = (
             "('policeman', 'handyman'), some repeat ('ceo', 'chief executive officer'), one is two ('optician "
             "custodian'). Only the metadata could be read here; the values of a1_type and a2_type are taken as they "
             "come (race, gender, physical)."
-        ),
-    ),
-    Entry(
-        name="cmsc",
-        title="CMSC: counterfactual multi-social-concept images",
-        kind="image",
-        schemas=(
-            Schema("pictures", {"image": "image"}, cmsc, optional={"concept": "text", "perceived_gender": "text"}),
-        ),
-        licence=Licence(
-            "CC-BY-NC-ND-4.0", commercial=False, derivatives=False, note="pictures on request or by download"
-        ),
-        source="Cheng et al. 2025 (ICCV, arXiv 2408.06569); github.com/xaCheng1996/Social_Debiasing_For_Fair_MLLMs",
-        group="perceived_gender",
-        notes=(
-            "The labels are in the file names, whose grammar is not published: pass pattern=. Names of concepts such "
-            "as 'weapon' or 'bad student' are names of that data set only."
         ),
     ),
 )

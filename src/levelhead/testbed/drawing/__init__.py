@@ -15,6 +15,7 @@ from levelhead.testbed.drawing.hair import hair_before, hair_behind
 from levelhead.testbed.drawing.hats import cover
 from levelhead.testbed.drawing.props import backdrop, front
 from levelhead.testbed.drawing.room import room
+from levelhead.testbed.drawing.styles import PLAIN, check_style, restyled
 from levelhead.testbed.scene import Scene
 
 __all__ = ["draw"]
@@ -24,7 +25,7 @@ SAMPLES = 4
 """Pixels drawn for each pixel kept, in both directions: edges mix."""
 
 
-def draw(scene: Scene, size: int = 96) -> Image.Image:
+def draw(scene: Scene, size: int = 96, style: str = PLAIN) -> Image.Image:
     """Draw a scene.
 
     Parameters
@@ -32,6 +33,8 @@ def draw(scene: Scene, size: int = 96) -> Image.Image:
     scene : Scene
     size : int
         Width and height in pixels; shapes are the same at every size.
+    style : {"plain", "sketch", "faded"}
+        The look; see `levelhead.testbed.drawing.styles`.
 
     Returns
     -------
@@ -41,8 +44,9 @@ def draw(scene: Scene, size: int = 96) -> Image.Image:
     Raises
     ------
     InputError
-        If the size is not positive.
+        If the size is not positive, or there is no such style.
     """
+    check_style(style)
     if size < 1:
         raise InputError(f"a picture is at least one pixel wide; found size={size}")
     # Every random number is drawn before the first stroke, in an order that no attribute changes.
@@ -59,7 +63,7 @@ def draw(scene: Scene, size: int = 96) -> Image.Image:
         _person(figure(pen, person, own, middle, alone))
     if theme is not None and theme.name in PROPS:
         PROPS[theme.name](pen.at(80 + 0.5 * jitter[0][4], 77 + 0.5 * jitter[0][5]), scene.person.role)
-    return image.reduce(SAMPLES)
+    return image.reduce(SAMPLES) if style == PLAIN else restyled(image, size, style, scene.seed)
 
 
 def _person(one: Figure) -> None:

@@ -13,7 +13,11 @@ from levelhead.testbed.scene import Scene
 
 
 def contact_sheet(
-    scenes: Sequence[Scene], columns: int, size: int = 192, captions: Sequence[str] | None = None
+    scenes: Sequence[Scene],
+    columns: int,
+    size: int = 192,
+    captions: Sequence[str] | None = None,
+    style: str = "plain",
 ) -> Image.Image:
     """Draw scenes in rows, with thin white gaps and a caption under each if wanted.
 
@@ -26,6 +30,8 @@ def contact_sheet(
         Width and height of each picture, in pixels.
     captions : sequence of str, optional
         One for each scene; one line, cut with an ellipsis where it is wider than the picture.
+    style : {"plain", "sketch", "faded"}
+        The look of all of them.
 
     Returns
     -------
@@ -35,7 +41,7 @@ def contact_sheet(
     Raises
     ------
     InputError
-        If there is no scene, no column, or a wrong number of captions.
+        If there is no scene, no column, no such style, or a wrong number of captions.
     """
     if not scenes or columns < 1:
         raise InputError(
@@ -54,7 +60,7 @@ def contact_sheet(
     pen = ImageDraw.Draw(page)
     for number, scene in enumerate(scenes):
         x, y = gap + number % columns * (size + gap), gap + number // columns * (size + line + gap)
-        page.paste(draw(scene, size), (x, y))
+        page.paste(draw(scene, size, style), (x, y))
         if captions is not None:
             text = _fitting(captions[number], font, size)
             pen.text((x + size / 2, y + size + line / 2), text, fill=INK, font=font, anchor="mm")
