@@ -155,7 +155,7 @@ def _compared(before: ProbeSweep, after: ProbeSweep, steered: Activations) -> di
     rng = np.random.default_rng([before.random_state, 1])  # pyright: ignore[reportArgumentType]
     weights = bootstrap_weights(problem.groups, _DRAWS, rng)
     found: dict[str, list[float]] = {}
-    for site, old in _old_scores(before, steered).items():
+    for site, old in old_scores(before, steered).items():
         scores = torch.stack([before.scores(site), after.scores(site), old])
         values = roc_auc(scores, positive, folds)
         drawn = roc_auc(scores, positive, folds, weights)
@@ -168,7 +168,7 @@ def _compared(before: ProbeSweep, after: ProbeSweep, steered: Activations) -> di
     return found
 
 
-def _old_scores(before: ProbeSweep, steered: Activations) -> dict[Site, Float[Tensor, " example"]]:
+def old_scores(before: ProbeSweep, steered: Activations) -> dict[Site, Float[Tensor, " example"]]:
     """Each steered example's decision value, from the probe of the unsteered model that did not see the example."""
     n = steered.n
     problem = check_problem(before.labels_, before.groups_, n)
