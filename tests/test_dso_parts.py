@@ -286,9 +286,7 @@ def test_behind_a_picture_every_token_of_the_text_is_read() -> None:
     Image = pytest.importorskip("PIL.Image")
     processor = words.PROCESSORS["llava"]()
     seen = lh.graph(tiny.ARCHITECTURES["llava"].model(), processor)
-    record = PromptRecord(
-        id="0", prompt="who is the nurse ?", image=Image.new("RGB", (40, 40))
-    )
+    record = PromptRecord(id="0", prompt="who is the nurse ?", image=Image.new("RGB", (40, 40)))
     (rows,) = Prompts(seen, [record], "words", "raw", "every")([0])
     assert len(rows) == len(["who", "is", "the", "nurse", "?"])
 

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from levelhead import metrics as metrics
     from levelhead import plots as plots
     from levelhead import testbed as testbed
+    from levelhead import training as training
     from levelhead.align import Alignment, align, cosines
     from levelhead.capture import Activations, Moments, capture
+    from levelhead.compare import Comparison, compare, model_difference
     from levelhead.doctor import doctor
     from levelhead.edits import Ablate, Add, Affine, Erase, Rotate
     from levelhead.errors import LevelheadError
@@ -78,6 +80,9 @@ _HOMES = {
     "Profile": "profile",
     "Restrictions": "restrict",
     "restrict": "restrict",
+    "Comparison": "compare",
+    "compare": "compare",
+    "model_difference": "compare",
     "align": "align",
     "Alignment": "align",
     "cosines": "align",
@@ -101,6 +106,7 @@ _ROOMS = (
     "sites",
     "testbed",
     "tokens",
+    "training",
 )
 
 __all__ = [
@@ -110,6 +116,7 @@ __all__ = [
     "Affine",
     "Alignment",
     "CAA",
+    "Comparison",
     "DSO",
     "Erase",
     "FairnessPrompt",
@@ -136,12 +143,14 @@ __all__ = [
     "Tradeoff",
     "align",
     "capture",
+    "compare",
     "cosines",
     "data",
     "doctor",
     "graph",
     "load",
     "metrics",
+    "model_difference",
     "plots",
     "probe_steered",
     "restrict",
@@ -149,6 +158,7 @@ __all__ = [
     "sparsity_path",
     "testbed",
     "tradeoff",
+    "training",
 ]
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``levelhead demo``, ``evaluate``, ``score`` and ``testbed``."""
+"""The command line: ``levelhead demo``, ``evaluate``, ``score``, ``train`` and ``testbed``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from levelhead import __version__
 from levelhead.console import Console, commands, plainly, typer
 from levelhead.testbed.__main__ import app as testbed
+from levelhead.training.command import train
 
 if TYPE_CHECKING:
     from levelhead.demo.options import Options
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 app = commands("Find where a model keeps a protected attribute, check the direction, and steer the model level.")
 app.add_typer(testbed, name="testbed")
+app.command()(train)
 
 
 def _version(asked: bool) -> bool:
@@ -92,7 +94,11 @@ def _demo(options: Options, stages: Stages, console: Console) -> None:
 def evaluate(
     model: Annotated[str, typer.Option(help="testbed or smollm2.")] = "testbed",
     suite: Annotated[
-        str, typer.Option(help="decisions (who is taken for a doctor) or mentions (what is brought up unasked).")
+        str,
+        typer.Option(
+            help="decisions (who is taken for a doctor), mentions (what is brought up unasked) or skew (who is assigned to a "
+            "concept: training against steering)."
+        ),
     ] = "decisions",
     out: Annotated[Path, typer.Option(help="Folder for tables and the picture.")] = Path("levelhead-evaluate"),
     size: Annotated[str, typer.Option(help="full, or quick: fewer items and random directions.")] = "full",
@@ -108,10 +114,20 @@ def evaluate(
     with plainly():
         from levelhead.demo.results import save, writing
         from levelhead.demo.stages import Stages
-        from levelhead.evaluate.page import evaluation_table, put
-        from levelhead.evaluate.run import evaluate as run
         from levelhead.evaluate.subject import Options
-        from levelhead.evaluate.summary import show
+
+        run: Any
+        table: Any
+        show: Any
+        if suite == "skew":
+            from levelhead.evaluate.skew import evaluate as run
+            from levelhead.evaluate.skew.showing import markdown as table
+            from levelhead.evaluate.skew.showing import show
+        else:
+            from levelhead.evaluate.page import evaluation_table as table
+            from levelhead.evaluate.run import evaluate as run
+            from levelhead.evaluate.summary import show
+        from levelhead.evaluate.page import put
 
         with writing(out):
             pass  # a folder that cannot be made is better known now than after the work
@@ -120,7 +136,7 @@ def evaluate(
         found.write()
         if page is not None:
             section = model if suite == "decisions" else f"{suite}-{model}"
-            put(page, {section: evaluation_table(found)})
+            put(page, {section: table(found)})
             save(page.parent / "assets", **{f"results-{section}": found.picture()})
         stages.done()
         show(found, console)

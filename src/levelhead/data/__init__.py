@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from levelhead.data.concepts import asked_for as asked_for
     from levelhead.data.concepts import cmsc_concept as cmsc_concept
     from levelhead.data.counterfactual import check_counterfactual_sets as check_counterfactual_sets
-    from levelhead.data.sets.cmsc import CMSC_PATTERNS as CMSC_PATTERNS
-    from levelhead.data.sets.cmsc import CONCEPT_FOLDER as CONCEPT_FOLDER
-    from levelhead.data.sets.cmsc import name_pattern as name_pattern
     from levelhead.data.mention_split import split_by_mention as split_by_mention
     from levelhead.data.mention_steps import MentionSteps as MentionSteps
     from levelhead.data.mentioned import MentionSplit as MentionSplit
@@ -39,6 +36,9 @@ if TYPE_CHECKING:
     from levelhead.data.open_prompts import open_prompts as open_prompts
     from levelhead.data.open_prompts import people_of as people_of
     from levelhead.data.open_prompts import person_prompts as person_prompts
+    from levelhead.data.sets.cmsc import CMSC_PATTERNS as CMSC_PATTERNS
+    from levelhead.data.sets.cmsc import CONCEPT_FOLDER as CONCEPT_FOLDER
+    from levelhead.data.sets.cmsc import name_pattern as name_pattern
 
 _HOMES = {
     "make_choice_pairs": "choice_pairs",

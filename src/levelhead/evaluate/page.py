@@ -37,7 +37,7 @@ def evaluation_table(evaluation: Evaluation) -> str:
     names = [*measures["bias"], *measures["capability"], *measures["beside"]]
     tables = [_table(result, some, tau=not i) for i, some in enumerate(chunks(measures["bias"]))]
     tables += [_table(result, some, tau=False) for some in chunks(names[len(measures["bias"]) :])]
-    tables += [f"{name}:\n\n{_plain_table(table)}" for name, table in evaluation.tables.items()]
+    tables += [f"{name}:\n\n{plain_table(table)}" for name, table in evaluation.tables.items()]
     if evaluation.subject.random and evaluation.options.suite != "decisions":
         tables.append(
             f"The whole frontier, on the reported items:\n\n{_frontier(result, list(evaluation.subject.random))}"
@@ -88,7 +88,17 @@ def _frontier(result: Tradeoff, methods: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _plain_table(table: pd.DataFrame) -> str:
+def plain_table(table: pd.DataFrame) -> str:
+    """Render a table whose numbers need no rounding by measure.
+
+    Parameters
+    ----------
+    table : DataFrame
+
+    Returns
+    -------
+    str
+    """
     heads = [str(name) for name in table.columns]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in table.itertuples(index=False):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MODELS = ("testbed", "smollm2")
-SUITES = ("decisions", "mentions")
+SUITES = ("decisions", "mentions", "skew")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Options:
     Attributes
     ----------
     model : {"testbed", "smollm2"}
-    suite : {"decisions", "mentions"}
+    suite : {"decisions", "mentions", "skew"}
     out : Path
         Folder for tables and pictures.
     size : str

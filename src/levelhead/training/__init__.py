@@ -49,7 +49,25 @@ _HOMES = {
     "Trained": "run",
 }
 
-__all__ = [*_HOMES]
+__all__ = [
+    "Answers",
+    "Assignments",
+    "BiasAwareSampler",
+    "CSDSettings",
+    "CSDTrainer",
+    "Collator",
+    "Example",
+    "ModelSkews",
+    "SkewCallback",
+    "SkewEpochs",
+    "Trained",
+    "concept_examples",
+    "frequency",
+    "frozen_names",
+    "rescaled_loss",
+    "train",
+    "weights",
+]
 
 
 def __getattr__(name: str) -> Any:
