@@ -1,4 +1,4 @@
-"""The README's examples run as they are written: four on the testbed, the others on the real model."""
+"""The README's examples run as they are written: five on the testbed, the others on the real model."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def test_there_is_an_example_for_each_graph() -> None:
         "What it buys, and what it costs",
         "One picture and a list of words",
         "A slider, found by reinforcement learning",
+        "Fine-tuning against a stereotype",
         "Plain transformers",
         "TransformerLens",
         "nnsight",
@@ -72,8 +73,16 @@ def test_the_example_of_a_slider_runs(tmp_path: Path) -> None:
     assert re.search(r"^5 ", said, flags=re.MULTILINE), "the layers' shares"
 
 
+@pytest.mark.slow
+def test_the_example_of_fine_tuning_runs(tmp_path: Path) -> None:
+    said = run(BLOCKS[4][1], tmp_path)
+    before, after = (float(value) for value in re.findall(r"lowest Skew ([+-][\d.]+)", said))
+    assert before < -0.8 and after > 0.5 * before, said
+    assert (tmp_path / "csd" / "model" / "README.md").is_file()
+
+
 @pytest.mark.real
-@pytest.mark.parametrize(("title", "code"), BLOCKS[4:], ids=[title.replace(" ", "-") for title, _ in BLOCKS[4:]])
+@pytest.mark.parametrize(("title", "code"), BLOCKS[5:], ids=[title.replace(" ", "-") for title, _ in BLOCKS[5:]])
 def test_the_example_runs(title: str, code: str, tmp_path: Path) -> None:
     said = run(code, tmp_path)
     odds = [float(value) for value in re.findall(r"log P\(she\)/P\(he\) = ([+-][\d.]+)", said)]
