@@ -1,4 +1,4 @@
-"""The unsteered model's answers, found once and kept, from which drift is measured."""
+"""The unsteered model's answers, found once and kept, and how far a steered one drifts from them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from levelhead.methods.dso.batches import chunks
+from levelhead.methods.dso.objective import drift
+from levelhead.methods.dso.questions import Answers, Prompts, Questions
+from levelhead.steer import Steer
 
 _KEPT = 2**30
 """Bytes that are kept of each kind."""
@@ -41,3 +46,52 @@ class Reference:
             return torch.cat([self._kept[number] for number in numbers])
         with torch.no_grad():
             return torch.cat(self._ask(numbers))
+
+
+class Unsteered:
+    """The unsteered model: everything is put to it once.
+
+    Parameters
+    ----------
+    questions : Questions
+    neutral : Prompts
+    counts : {"rest", "all"}
+        See ``kl_counts`` of `levelhead.DSO`.
+
+    Attributes
+    ----------
+    chances : Float[Tensor, "question option"]
+        The options' probabilities.
+    """
+
+    chances: Float[Tensor, "question option"]
+
+    def __init__(self, questions: Questions, neutral: Prompts, counts: str) -> None:
+        self._questions, self._neutral, self._counts = questions, neutral, counts
+        self._choices = Reference(lambda numbers: list(questions(numbers).whole.split(1)), len(questions))
+        self._aside = Reference(neutral, len(neutral))
+        with torch.no_grad():
+            self.chances = self._ask()
+
+    def _ask(self) -> Float[Tensor, "question option"]:
+        chances: list[Tensor] = []
+        for chunk in chunks(range(len(self._questions))):
+            said = self._questions(chunk)
+            self._choices.keep(said.whole.split(1))
+            chances.append(said.options.exp().cpu())
+        for chunk in chunks(range(len(self._neutral))):
+            if not self._aside.keep(self._neutral(chunk)):
+                break
+        return torch.cat(chances)
+
+    def drift(self, numbers: Sequence[int], answers: Answers) -> Float[Tensor, ""]:
+        """Mean drift of the answers to some questions, in nats."""
+        whole = answers.whole
+        pooled = None
+        if self._counts == "rest":
+            pooled = self._questions.firsts(numbers, whole.shape[1]).to(whole.device)
+        return drift(whole, self._choices(numbers), pooled).mean()
+
+    def drift_aside(self, numbers: Sequence[int], steer: Steer) -> Float[Tensor, ""]:
+        """Mean drift on some neutral prompts, over all places where they are read, in nats."""
+        return drift(torch.cat(self._neutral(numbers, steer)), self._aside(numbers)).mean()

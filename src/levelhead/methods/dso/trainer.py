@@ -16,9 +16,9 @@ from levelhead.errors import FileError, InputError
 from levelhead.methods.dso import estimators
 from levelhead.methods.dso.batches import Batches, chunks, rng_of
 from levelhead.methods.dso.history import History
-from levelhead.methods.dso.objective import drift, rewards, shrink
+from levelhead.methods.dso.objective import rewards, shrink
 from levelhead.methods.dso.questions import Answers, Prompts, Questions
-from levelhead.methods.dso.reference import Reference
+from levelhead.methods.dso.reference import Unsteered
 from levelhead.methods.dso.sides import Cells, unevenness
 from levelhead.methods.dso.state import Settings, State
 from levelhead.sites import Site
@@ -77,8 +77,8 @@ class Trainer:
         zeros = torch.zeros(2, n)
         self.theta = torch.zeros(2, n, requires_grad=True)
         self.failed = False
-        chances = self._base()
-        shares, _ = cells.shares(chances[self.train], self.items[self.train])
+        self.unsteered = Unsteered(questions, neutral, settings.kl_counts)
+        shares, _ = cells.shares(self.unsteered.chances[self.train], self.items[self.train])
         self.state = State(zeros, torch.ones(n, dtype=torch.bool), shares, shares.clone(), zeros.clone())
         if settings.kl is None:
             self.state.weights = [0.0, 0.0]
@@ -89,22 +89,6 @@ class Trainer:
             if settings.optimizer == "adam"
             else torch.optim.SGD([self.theta], lr=settings.lr)
         )
-
-    @torch.no_grad()
-    def _base(self) -> Float[Tensor, "question option"]:
-        """Put everything to the unsteered model once: the options' probabilities, and what drift is measured from."""
-        questions, neutral = self.questions, self.neutral
-        self._reference = Reference(lambda numbers: list(questions(numbers).whole.split(1)), len(questions))
-        self._neutral = Reference(neutral, len(neutral))
-        chances: list[Tensor] = []
-        for chunk in chunks(range(len(questions))):
-            said = questions(chunk)
-            self._reference.keep(said.whole.split(1))
-            chances.append(said.options.exp().cpu())
-        for chunk in chunks(range(len(neutral))):
-            if not self._neutral.keep(neutral(chunk)):
-                break
-        return torch.cat(chances)
 
     # -- the steer -------------------------------------------------------------------------------------
 
@@ -217,28 +201,18 @@ class Trainer:
     ) -> list[float]:
         """Gradients of the gain less the weighed drifts; return the drifts."""
         bound = self.settings.kl is not None
-        kl = self._drift(numbers, answers)
+        kl = self.unsteered.drift(numbers, answers)
         (self.state.weights[0] * kl - gained if bound else -gained).backward()
         self.state.asked += len(numbers)
         kls = [float(kl.detach())]
         if aside:
             with torch.set_grad_enabled(bound):
-                kl = self._aside(aside, steer)
+                kl = self.unsteered.drift_aside(aside, steer)
             if bound:
                 (self.state.weights[1] * kl).backward()
                 self.state.asked += len(aside)
             kls.append(float(kl.detach()))
         return kls
-
-    def _drift(self, numbers: Sequence[int], answers: Answers) -> Tensor:
-        whole = answers.whole
-        pooled = None
-        if self.settings.kl_counts == "rest":
-            pooled = self.questions.firsts(numbers, whole.shape[1]).to(whole.device)
-        return drift(whole, self._reference(numbers), pooled).mean()
-
-    def _aside(self, numbers: Sequence[int], steer: Steer) -> Tensor:
-        return drift(torch.cat(self.neutral(numbers, steer)), self._neutral(numbers)).mean()
 
     def _hear(self, given: Tensor, items: Tensor) -> None:
         """Move the running estimates of the occupations that the batch asked about."""
@@ -283,7 +257,8 @@ class Trainer:
         with torch.no_grad():
             said = [self.questions(chunk, steer) for chunk in chunks(self.validation)]
             kls = [
-                self._drift(chunk, each) * len(chunk) for chunk, each in zip(chunks(self.validation), said, strict=True)
+                self.unsteered.drift(chunk, each) * len(chunk)
+                for chunk, each in zip(chunks(self.validation), said, strict=True)
             ]
             chances = torch.cat([each.options for each in said]).exp().cpu()
             shares, heard = self.cells.shares(chances, self.items[self.validation])
@@ -293,7 +268,7 @@ class Trainer:
                 "validation_kl": float(torch.stack(kls).sum()) / len(self.validation),
             }
             if self.watched:
-                found["validation_kl_neutral"] = float(self._aside(self.watched, steer))
+                found["validation_kl_neutral"] = float(self.unsteered.drift_aside(self.watched, steer))
         return found
 
     def _judged(self) -> dict[str, float]:
