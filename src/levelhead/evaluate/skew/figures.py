@@ -73,7 +73,7 @@ def extreme_skew(
 
 
 class Figures:
-    """Estimates of every arm, resampling counterfactual sets, the same for all.
+    """Estimates of every arm, resampling counterfactual sets within concepts, the same for all.
 
     Parameters
     ----------
@@ -120,7 +120,25 @@ class Figures:
                 if each
             ],
             [str(record.set_id) for record in records],
+            [str(record.concept) for record in records],
         )
+
+    def by_seed(self, arm: Arm, test: str, extreme: Extreme) -> list[float]:
+        """A skew of an arm for each of its seeds.
+
+        Parameters
+        ----------
+        arm : Arm
+        test : str
+        extreme : {"min", "max"}
+
+        Returns
+        -------
+        list of float
+        """
+        records = self.records[test]
+        whole = np.ones((1, len(records)))
+        return [float(extreme_skew([judged.yes[test]], records, extreme)(whole)[0]) for judged in arm.judged]
 
     def right(self, arm: Arm, of: Literal["skills", "clear"], against: Arm | None = None) -> Estimate:
         """Share of right answers, or its difference from that of another arm.
@@ -144,6 +162,9 @@ class Figures:
             self._sets[of],
         )
 
-    def _interval(self, statistics: Sequence[Statistic], clusters: Sequence[str]) -> Estimate:
+    def _interval(
+        self, statistics: Sequence[Statistic], clusters: Sequence[str], strata: Sequence[str] | None = None
+    ) -> Estimate:
         statistic = statistics[0] if len(statistics) == 1 else difference(statistics[0], statistics[1])
-        return interval(statistic, clusters, draws=self._draws, seed=self._seed)
+        # Within concepts, since a draw without any set of a concept has no mean over concepts.
+        return interval(statistic, clusters, strata=strata, draws=self._draws, seed=self._seed)

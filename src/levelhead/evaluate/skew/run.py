@@ -38,6 +38,9 @@ AGAINST = (
 
 _RIGHT: Mapping[Literal["skills", "clear"], str] = {"skills": "neutral questions", "clear": "clear concepts"}
 
+_SIDES = ("woman", "light", "young")
+"""Of each attribute, who is set against the rest in the table of layers."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -58,7 +61,7 @@ class Scale:
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)
-    sets: int = 8
+    sets: int = 16
     trained: int = SETS
     rooms: int = 60
     draws: int = 1999
@@ -108,7 +111,8 @@ class SkewEvaluation:
             "Skews": self._skews(),
             "What it costs": self._costs(),
             "Differences on the same pictures": self._differences(),
-            "Skew on the pictures of training": self.histories,
+            "MinSkew by seed": self._seeds(),
+            "MinSkew / MaxSkew on the pictures of training, before each epoch and at the end": self._epochs(),
             "Where counter-stereotype training acted": self._where(),
         }
 
@@ -172,7 +176,8 @@ class SkewEvaluation:
             "asked for its own concept, answered yes, and for the other one, answered no. What levels the model is therefore in the data "
             "of naive fine-tuning too.",
             "MinSkew@C and MaxSkew@C: the lowest and highest Skew of a group of gender, skin tone or age, averaged over concepts and "
-            "seeds; 0 is level. In brackets 95 % intervals over counterfactual sets (BCa); an extreme of noisy rates is never quite 0.",
+            "seeds; 0 is level. In brackets 95 % intervals (BCa), resampling counterfactual sets within concepts; an extreme of noisy rates is "
+            "never quite 0.",
             "Steering: fitted on the pictures of the first training, at the strength that leaves the least MinSkew on further pictures at a loss "
             "of at most half a point of neutral questions. DSO is trained on the same question of further pictures. 'What training moved' is "
             "the mean difference between the trained and the untrained model at every layer, added to the untrained one.",
@@ -207,11 +212,33 @@ class SkewEvaluation:
             rows.append(row)
         return pd.DataFrame(rows)
 
+    def _seeds(self) -> pd.DataFrame:
+        import pandas as pd
+
+        rows = [
+            {
+                "": arm.name,
+                **{test: " / ".join(f"{low:.2f}" for low in self.figures.by_seed(arm, test, "min")) for test in TESTS},
+            }
+            for arm in self.arms
+            if arm.kind == "training"
+        ]
+        return pd.DataFrame(rows)
+
+    def _epochs(self) -> pd.DataFrame:
+        import pandas as pd
+
+        means: Any = self.histories.groupby(["method", "epoch"], sort=False)[["min_skew", "max_skew"]].mean()
+        rows: dict[str, dict[str, str]] = {}
+        for (method, epoch), row in means.iterrows():
+            rows.setdefault(method, {"": method})[f"{epoch:g}"] = f"{row['min_skew']:.2f} / {row['max_skew']:.2f}"
+        return pd.DataFrame([*rows.values()])
+
     def _where(self) -> pd.DataFrame:
         found: Any = self.compared.frame()
-        found = found[found["site"].astype(str).str.startswith("resid_post")]
+        shown = found["site"].astype(str).str.startswith("resid_post") & found["positive"].isin(_SIDES)
         names = {"before": "AUC before", "after": "AUC after", "transfer": "old probe", "length_ratio": "length"}
-        return found[["attribute", "positive", "site", "cka", *names, "cosine"]].rename(columns=names)
+        return found[shown][["attribute", "site", "cka", *names, "cosine"]].rename(columns=names)
 
     def _differences(self) -> pd.DataFrame:
         import pandas as pd
