@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,15 @@ def adapter(request: pytest.FixtureRequest) -> str:
 def generator() -> torch.Generator:
     """Random numbers of the test's own."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def few_objects() -> Iterator[None]:
+    """For tests of training: every run of transformers' Trainer collects garbage, which takes long among all that is loaded."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

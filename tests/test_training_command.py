@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gc
+import io
+import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,15 @@ pytest.importorskip("typer")
 
 from typer.testing import CliRunner
 
-from levelhead.console import typer
+from levelhead.console import Console, typer
 from levelhead.testbed import concept_records
+from levelhead.testbed.concept_records import ASK
 from levelhead.testbed.model import Size, build, processor
+from levelhead.testbed.records import wrap
 from levelhead.training import bar, command
 from levelhead.training.undisturbed import quiet_transformers
+
+pytestmark = pytest.mark.usefixtures("few_objects")
 
 app = typer.Typer()
 app.command()(command.train)
@@ -29,15 +33,6 @@ LABELS = [
     (concept, gender, number) for number in (1, 2) for concept in ("science", "arts") for gender in ("man", "woman")
 ]
 FAST = ["--quiet", "--batch", "4", "--epochs", "1", "--checkpoint-every", "1"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_objects() -> Iterator[None]:
-    """Every run of transformers' Trainer collects garbage, which takes long among all that is loaded."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +64,9 @@ def test_a_folder_of_pictures_becomes_a_model(folders: tuple[Path, Path], tmp_pa
     assert "training (csd, 16 examples)" in found.output
     card = (tmp_path / "run" / "model" / "README.md").read_text(encoding="utf-8")
     assert "Concepts: arts, science." in card and "perceived_gender (man, woman)" in card
+    assert "`is the person arts?` with the answer `yes`" in card and "PeftModel.from_pretrained(" in card
+    # A model of random weights says neither yes nor no, which must not pass for a level one.
+    assert "! epoch 0: the answers have only" in found.output and "**Caution**, epoch 0: the answers have only" in card
     assert (tmp_path / "run" / "model" / "adapter_model.safetensors").is_file()
 
 
@@ -87,6 +85,7 @@ def test_control_c_stops_at_a_checkpoint_and_the_same_command_goes_on(
     monkeypatch.undo()
     again = ran(folders, tmp_path / "run")
     assert again.exit_code == 0 and "model, with its card" in again.output
+    assert "16 examples), going on from checkpoint-1" in again.output
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
 
 
@@ -97,6 +96,8 @@ def test_control_c_stops_at_a_checkpoint_and_the_same_command_goes_on(
         (["--model", "nowhere"], "'nowhere' has no config.json"),
         (["--pattern", "concept_gender"], "does not fit the name"),
         (["--freeze", "visoin/*"], "covers no parameter"),
+        (["--concept", "art"], "did you mean 'arts'?"),
+        (["--attribute", "perceived_age"], "'perceived_age' does not have two values"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(
@@ -106,6 +107,24 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     assert found.exit_code == 1
     said = " ".join(found.output.split())
     assert "levelhead:" in said and message in said and "Traceback" not in said
+
+
+def test_a_metadata_file_counts_before_a_pattern_and_that_is_said(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    rows: list[str] = []
+    for i, (concept, gender, number) in enumerate(LABELS[:4]):
+        shutil.copy(folders[1] / concept / f"{gender}_{number}.png", tmp_path / f"arts_{i}.png")
+        rows.append(f"arts_{i}.png,{concept},{gender}")
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,concept,perceived_gender", *rows]), encoding="utf-8")
+    said = io.StringIO()
+    found = command._records(str(tmp_path), "concept_set", 2, 0, Console(file=said))
+    assert [record.concept for record in found] == ["science", "science", "arts", "arts"]
+    assert "labels are those of metadata.csv; --pattern only adds what it lacks" in said.getvalue()
+
+
+def test_the_testbeds_model_is_asked_what_it_was_taught_also_about_a_folder() -> None:
+    assert command._question(wrap, "pictures", None) == ASK
+    assert command._question("chat", "pictures", None)("science") == "Is this person studying science?"
+    assert command._question(wrap, "pictures", "{concept}?") == "{concept}?"
 
 
 def test_the_testbeds_pictures_need_no_folder(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import random
@@ -10,7 +9,7 @@ import shutil
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from levelhead.training.skews import Assignments
 pytest.importorskip("accelerate")
 peft = pytest.importorskip("peft")
 
+pytestmark = pytest.mark.usefixtures("few_objects")
 
 READS = processor()
 TINY = Size(16, 1, 2, 16, 2, 2, 1, 32)
@@ -55,20 +55,13 @@ EXAMPLES = [
 ]
 
 
-def run_in(out: Path, *, model: Any = None, examples: Any = EXAMPLES, **options: Any) -> Trained:
+def run_in(
+    out: Path, *, model: Any = None, examples: Any = EXAMPLES, ask: str = "is the person {concept}?", **options: Any
+) -> Trained:
     model = build(TINY, 0) if model is None else model
-    asked = Assignments(model, RECORDS, processor=READS, wrap=wrap)
+    asked = Assignments(model, RECORDS, processor=READS, ask=ask, wrap=wrap)
     given = {"epochs": 2, "lr": 1e-2, "batch": 2, "accumulate": 2, "checkpoint_every": 1, **options}
     return train(model, examples, asked, out, processor=READS, wrap=wrap, **given)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_objects() -> Iterator[None]:
-    """Every run of transformers' Trainer collects garbage, which takes long among all that is loaded."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +211,8 @@ def test_another_run_in_the_folder_is_refused_and_told_apart(tmp_path: Path) -> 
         run_in(tmp_path / "run", epochs=1, lr=2e-2)
     with pytest.raises(FileError, match="weights_sha256"):
         run_in(tmp_path / "run", epochs=1, model=build(TINY, 1))
+    with pytest.raises(FileError, match="questions_sha256"):
+        run_in(tmp_path / "run", epochs=1, ask="does {concept} fit the person?")
     with pytest.raises(FileError, match="examples 8 there, 7 here"):
         run_in(tmp_path / "run", epochs=1, examples=EXAMPLES[:7])
     (tmp_path / "photos").mkdir()

@@ -304,3 +304,27 @@ def test_skews_of_samples_that_were_not_measured_are_said() -> None:
     answers = Answers(np.zeros(1), np.full(1, 0.5), np.ones(1))
     with pytest.raises(InputError, match="one for each of 24 records"):
         Assignments(llama(), RECORDS).skews(answers)
+
+
+@pytest.mark.parametrize(
+    ("mass", "yes", "told"),
+    [
+        (1.0, 0.5, []),
+        (None, None, []),
+        (0.89, 0.5, ["only 89% of the probability"]),
+        (1.0, 0.99, ["yes to 99% of the questions"]),
+        (0.5, 0.01, ["only 50% of the probability", "yes to 1% of the questions"]),
+    ],
+)
+def test_skews_that_say_nothing_come_with_a_caution(mass: float | None, yes: float | None, told: list[str]) -> None:
+    skews = ModelSkews({"gender": ConceptSkews(("chef",), ("man", "woman"), np.zeros((1, 2)))}, mass, yes)
+    assert len(skews.cautions) == len(told)
+    assert all(each in caution and caution in str(skews) for each, caution in zip(told, skews.cautions, strict=True))
+
+
+def test_the_share_of_yes_is_the_mean_answer_but_of_no_choice() -> None:
+    asked = Assignments(llama(), RECORDS)
+    answers = asked.ask()
+    assert asked.skews(answers).yes == pytest.approx(answers.yes.mean())
+    others = {"doctor": "nurse", "nurse": "doctor"}
+    assert Assignments(llama(), RECORDS, ask="{concept} {other} ?", others=others).skews().yes is None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ from levelhead.training.skews import Assignments
 from levelhead.training.trainer import CSDTrainer
 
 pytest.importorskip("accelerate")
+pytestmark = pytest.mark.usefixtures("few_objects")
 
 READS = processor()
 TINY = Size(16, 1, 2, 16, 2, 2, 1, 32)
@@ -59,15 +58,6 @@ EXAMPLES = [
     )
     for r in RECORDS
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_objects() -> Iterator[None]:
-    """Every run of transformers' Trainer collects garbage, which takes long among all that is loaded."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def model_of(seed: int = 0) -> Any:

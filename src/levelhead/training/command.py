@@ -29,16 +29,35 @@ def train(
         str | None,
         typer.Option(
             help="Labels in the names of picture files: a name of levelhead.data.CMSC_PATTERNS, a template such as "
-            "concept/race_gender_age_set, or a regular expression with named groups.",
-            show_default="a metadata.csv beside them",
+            "concept/race_gender_age_set, or a regular expression with named groups. A metadata file counts first.",
+            show_default="metadata.csv or .jsonl beside them",
         ),
     ] = None,
     ask: Annotated[
         str | None,
-        typer.Option(help="The question, with {concept} in it.", show_default="as the data's own page has it"),
+        typer.Option(
+            help="The question, with {concept} in it; to be answered yes or no.",
+            show_default="Is this person ...? in words for each concept; the testbed's model is asked what it was taught",
+        ),
+    ] = None,
+    concept: Annotated[
+        list[str] | None,
+        typer.Option(help="Train on this concept; may be given again.", show_default="all of the data"),
+    ] = None,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Level Skews over this attribute, such as perceived_gender; may be given again.",
+            show_default="all of gender, race or skin, and age that the data have",
+        ),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1)] = 3,
-    lr: Annotated[float, typer.Option(help="Learning rate at the start; it falls to 0.")] = 1e-5,
+    lr: Annotated[
+        float,
+        typer.Option(
+            help="Learning rate at the start; it falls to 0. The paper has 1e-7 to 1e-6 for models of 7B; 5e-5 suits the testbed."
+        ),
+    ] = 1e-5,
     batch: Annotated[int, typer.Option(help="Examples that go through the model together.", min=1)] = 8,
     accumulate: Annotated[int, typer.Option(help="Batches for a step.", min=1)] = 1,
     lora: Annotated[
@@ -46,7 +65,9 @@ def train(
     ] = None,
     freeze: Annotated[
         list[str] | None,
-        typer.Option(help="What stays as it is: vision/*, projector, or a pattern of parameters' names."),
+        typer.Option(
+            help="What stays as it is: 'vision/*', projector, or a pattern of parameters' names; may be given again."
+        ),
     ] = None,
     clip: Annotated[float | None, typer.Option(help="Largest weight of a loss.", show_default="none")] = None,
     normalize: Annotated[bool, typer.Option("--normalize", help="Weights of mean 1.")] = False,
@@ -60,11 +81,14 @@ def train(
     """Fine-tune a model against its own stereotypes. Ctrl-C stops at a checkpoint; the same command goes on."""
     console = Console()
     with plainly(), _stoppable(console) as stop:
+        from levelhead.data.concepts import pictures_of
         from levelhead.demo.stages import Stages
         from levelhead.testbed.concept_records import COUNTERPARTS
+        from levelhead.training import checkpoint
         from levelhead.training.examples import concept_examples
         from levelhead.training.run import METHODS
         from levelhead.training.run import train as run
+        from levelhead.training.run_folder import CHECKPOINTS, is_finished
         from levelhead.training.settings import CSDSettings
         from levelhead.training.skews import Assignments
 
@@ -74,15 +98,17 @@ def train(
         stages("model")
         tuned, processor, wrap = _model(model)
         stages("pictures")
-        records = _records(data, pattern, sets, seed)
-        question = _question(data, ask)
+        records = pictures_of(_records(data, pattern, sets, seed, console), concept)
+        question = _question(wrap, data, ask)
         several = len({record.concept for record in records}) > 1
         negatives: Any = COUNTERPARTS if data == "testbed" else int(several)
         examples = concept_examples(records, ask=question, negatives=negatives, seed=seed)
-        asked = Assignments(tuned, records, processor=processor, ask=question, wrap=wrap)
+        asked = Assignments(tuned, records, processor=processor, ask=question, attributes=attribute, wrap=wrap)
         resample, rescale = METHODS[method]
         settings = CSDSettings(resample=resample, rescale=rescale, clip=clip, normalize=normalize)
-        stages(f"training ({method}, {len(examples):,} examples)")
+        ended, last = is_finished(out), checkpoint.newest(out / CHECKPOINTS)
+        again = ", which has ended before" if ended else "" if last is None else f", going on from {last.name}"
+        stages(f"training ({method}, {len(examples):,} examples){again}")
         found = run(
             tuned, examples, asked, out, processor=processor, method=method, settings=settings, wrap=wrap, epochs=epochs, lr=lr,
             batch=batch, accumulate=accumulate, lora=lora, freeze=freeze or (), checkpoint_every=checkpoint_every, seed=seed,
@@ -142,7 +168,7 @@ def _model(name: str) -> tuple[Any, Any, Any]:
     return model.eval(), processor, "chat" if getattr(processor, "chat_template", None) else "raw"
 
 
-def _records(data: str, pattern: str | None, sets: int, seed: int) -> Sequence[ImageRecord]:
+def _records(data: str, pattern: str | None, sets: int, seed: int, console: Console) -> Sequence[ImageRecord]:
     if data == "testbed":
         from levelhead.testbed.concept_records import concept_records
 
@@ -153,13 +179,25 @@ def _records(data: str, pattern: str | None, sets: int, seed: int) -> Sequence[I
 
     if pattern is not None and "(?P<" not in pattern:
         pattern = CMSC_PATTERNS.get(pattern) or name_pattern(pattern)
-    return pictures_of(load(CONCEPT_FOLDER, os.fspath(data), use="train", pattern=pattern).records)
+    found = load(CONCEPT_FOLDER, os.fspath(data), use="train", pattern=pattern)
+    for problem in found.report.warnings:
+        some = f" ({problem.places[0]}, ...)" if len(problem.places) > 1 else f" ({', '.join(problem.places)})"
+        console.print(
+            f"         note: {problem.count:,} x {problem.text}{some}", markup=False, highlight=False, soft_wrap=True
+        )
+    tables = sorted(path.name for path in Path(data).glob("metadata.*"))
+    if pattern is not None and tables:
+        said = f"         note: labels are those of {tables[0]}; --pattern only adds what it lacks"
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
+    return pictures_of(found.records)
 
 
-def _question(data: str, ask: str | None) -> Any:
+def _question(wrap: Any, data: str, ask: str | None) -> Any:
+    from levelhead.testbed.records import wrap as testbeds
+
     if ask is not None:
         return ask
-    if data == "testbed":
+    if data == "testbed" or wrap is testbeds:  # whose model has answers to its own question only
         from levelhead.testbed.concept_records import ASK
 
         return ASK
@@ -171,13 +209,31 @@ def _question(data: str, ask: str | None) -> Any:
 def _show(found: Trained, console: Console) -> None:
     from rich.table import Table
 
+    from levelhead.training.card import of_row
+
     table = Table(
-        "epoch", "MinSkew@C", "MaxSkew@C", "kept", "dropped", "copies", title="Skew before each epoch, and at the end"
+        "epoch",
+        "MinSkew@C",
+        "MaxSkew@C",
+        "yes",
+        "kept",
+        "dropped",
+        "copies",
+        title="Skew before each epoch, and at the end",
     )
     for row in found.history:
         if "min_skew" in row:
             counts = [str(row.get(name, "")) for name in ("kept", "dropped", "copies")]
-            table.add_row(str(row["epoch"]), f"{row['min_skew']:+.3f}", f"{row['max_skew']:+.3f}", *counts)
+            table.add_row(
+                str(row["epoch"]),
+                f"{row['min_skew']:+.3f}",
+                f"{row['max_skew']:+.3f}",
+                f"{row['yes']:.0%}" if "yes" in row else "",
+                *counts,
+            )
     console.print(table)
+    for row in found.history:
+        for caution in of_row(row):
+            console.print(f"! epoch {row['epoch']}: {caution}", markup=False, highlight=False, soft_wrap=True)
     if found.finished:
         console.print(f"model, with its card: {found.folder}", highlight=False, soft_wrap=True)

@@ -63,6 +63,16 @@ def data_facts(
     }
 
 
+def asked_facts(examples: Sequence[Example], assignments: Any) -> dict[str, Any]:
+    """What is asked: of the model before each epoch, and in what is learned, an example of each answer."""
+    questions: Sequence[str] = getattr(assignments, "questions", ())
+    return {
+        "learned": {example.answer: example.prompt for example in reversed(examples)},
+        "attributes": list(getattr(assignments, "attributes", ())),
+        "questions_sha256": hashlib.sha256(json.dumps(list(questions)).encode()).hexdigest(),
+    }
+
+
 def weights_sha256(model: Any) -> str:
     """Digest of the names, shapes and a few thousand evenly spread numbers of every parameter: quick for any size."""
     digest = hashlib.sha256()

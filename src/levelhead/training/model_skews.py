@@ -16,6 +16,26 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+LITTLE_MASS, ALL_ALIKE = 0.9, 0.98
+"""Below which mass, and above which share of one answer, Skews must not be read as they stand; ours."""
+
+
+def cautions(mass: float | None, yes: float | None) -> tuple[str, ...]:
+    """Why Skews must not be read as they stand, by the mass and the share of yes that they come with."""
+    found: list[str] = []
+    if mass is not None and mass < LITTLE_MASS:
+        found.append(
+            f"the answers have only {mass:.0%} of the probability: the model hardly answers in these words, and its Skews "
+            "are of what it does not say; ask in words that it knows"
+        )
+    if yes is not None and max(yes, 1 - yes) > ALL_ALIKE:
+        found.append(
+            f"the answer is yes to {yes:.0%} of the questions, which leaves no room for Skews: either the pictures leave nothing "
+            "open, or the model says the same of everybody and has not become level; ask it about concepts that are not shown"
+        )
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class ModelSkews:
     """Skews of a model: above 0 where it assigns a group to a concept more often than the others, below where more rarely.
@@ -27,6 +47,8 @@ class ModelSkews:
     mass : float or None
         Mean probability of the two answers together, where it is known: with little of it, the Skews tell little of what the
         model says.
+    yes : float or None
+        Mean share of yes over all records, where it is known: a model that says the same of everybody has no Skew.
 
     Raises
     ------
@@ -43,6 +65,7 @@ class ModelSkews:
 
     by_attribute: Mapping[str, ConceptSkews]
     mass: float | None = None
+    yes: float | None = None
 
     def __post_init__(self) -> None:
         if not self.by_attribute:
@@ -208,12 +231,7 @@ class ModelSkews:
     @property
     def cautions(self) -> tuple[str, ...]:
         """Why the Skews must not be read as they stand; empty where they may."""
-        if self.mass is None or self.mass >= 0.9:
-            return ()
-        return (
-            f"the answers have only {self.mass:.0%} of the probability: the model hardly answers in these words, and its Skews "
-            "are of what it does not say; ask in words that it knows",
-        )
+        return cautions(self.mass, self.yes)
 
     def __str__(self) -> str:
         each = ", ".join(f"{name} {self.min_skew(name):+.2f} / {self.max_skew(name):+.2f}" for name in self.attributes)

@@ -18,7 +18,7 @@ from levelhead.training.bar import Watch
 from levelhead.training.collate import Collator
 from levelhead.training.examples import Example
 from levelhead.training.freezing import frozen_names
-from levelhead.training.identity import data_facts, versions, weights_sha256
+from levelhead.training.identity import asked_facts, data_facts, versions, weights_sha256
 from levelhead.training.optional import needed
 from levelhead.training.run_folder import CHECKPOINTS, MODEL, claim, finished_model, is_finished, record_of, save
 from levelhead.training.settings import CSDSettings
@@ -183,6 +183,7 @@ def train(
         "data": data_facts(examples, getattr(assignments, "records", ()), validation or ()),
         "model": {**bound.identity(), "weights_sha256": weights_sha256(base)},
         "versions": versions(),
+        "asked": asked_facts(examples, assignments),
     }
     folder = Path(out)
     claim(folder, record)

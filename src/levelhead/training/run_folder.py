@@ -18,7 +18,7 @@ RUN, MODEL, CHECKPOINTS, RECORD = "run.json", "model", "checkpoints", "training.
 
 def claim(folder: Path, record: Mapping[str, Any]) -> None:
     """Take a folder for this run, or see that it is this run's."""
-    facts = json.loads(json.dumps({name: record[name] for name in ("settings", "data", "model")}))
+    facts = json.loads(json.dumps({name: record[name] for name in ("settings", "data", "model", "asked")}))
     path = folder / RUN
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -31,6 +31,7 @@ def claim(folder: Path, record: Mapping[str, Any]) -> None:
             checkpoint.write_text(path, json.dumps(facts, indent=2) + "\n")
             return
         there: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        there.setdefault("asked", facts["asked"])  # runs that were begun before it was written down
         unlike = [each for part in facts for each in differences(there[part], facts[part])]
     except (OSError, ValueError, KeyError, AttributeError) as error:
         if isinstance(error, FileError):

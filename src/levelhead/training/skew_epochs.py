@@ -38,7 +38,7 @@ class SkewEpochs:
     sampler : BiasAwareSampler
     history : list of dict
         A row for each epoch that began: ``epoch``, ``kept``, ``dropped``, ``copies``, and after an estimate from `Assignments`
-        ``min_skew``, ``max_skew`` and ``mass``.
+        ``min_skew``, ``max_skew``, ``mass`` and ``yes``.
 
     Raises
     ------
@@ -138,7 +138,7 @@ class SkewEpochs:
         Returns
         -------
         dict of str to float
-            ``min_skew``, ``max_skew`` and ``mass``; empty where Skews come from elsewhere.
+            ``min_skew``, ``max_skew``, ``mass`` and ``yes``; empty where Skews come from elsewhere.
         """
         return _told(_asked(self.source, model)) if hasattr(self.source, "skews") else {}
 
@@ -222,4 +222,5 @@ def _told(found: Any) -> dict[str, float]:
     if not hasattr(found, "min_skew"):
         return {}
     told = {"min_skew": float(found.min_skew()), "max_skew": float(found.max_skew())}
-    return told if found.mass is None else {**told, "mass": float(found.mass)}
+    more = {"mass": getattr(found, "mass", None), "yes": getattr(found, "yes", None)}
+    return told | {name: float(value) for name, value in more.items() if value is not None}

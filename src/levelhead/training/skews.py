@@ -121,7 +121,7 @@ class Assignments:
         self.concepts = tuple(str(record.concept) for record in self.records)
         self.sets = sets_of(self.records)
         self.groups: Mapping[str, tuple[str | None, ...]] = MappingProxyType(groups_of(self.records, attributes))
-        self.hard = hard
+        self.hard, self._others = hard, others
         self.reference: Reference = reference
         self.zero: Zero | Literal["half"] = zero
         if hasattr(type(model_or_graph), "get_base_model"):  # a PeftModel is no transformers model, its base is
@@ -139,6 +139,11 @@ class Assignments:
     def attributes(self) -> tuple[str, ...]:
         """Whose Skews are measured."""
         return tuple(self.groups)
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What is asked about the records, in words; of a choice, in both orders."""
+        return tuple(question.text for question in self._questions)
 
     def ask(self, steer: Steer | None = None, strengths: Strengths | None = None, *, verbose: bool = False) -> Answers:
         """Ask about every record.
@@ -237,7 +242,7 @@ class Assignments:
                 shown, zero = _half(shown, concepts, members), "one_over_k"
             tables[name] = skew_at_c(shown, concepts, members, reference=self.reference, zero=zero)
         mass = float(given.mass.mean()) if isinstance(given, Answers) else None
-        return ModelSkews(tables, mass)
+        return ModelSkews(tables, mass, float(values.mean()) if self._others is None else None)
 
 
 def _half(

@@ -136,9 +136,9 @@ def trained(
         "sites": SITES,
         # A sentence is counted for the occupation that its pronoun fits, and so each occupation with one pronoun alone.
         "within": "group",
-        "soften": 0.5,
+        "soften": 0.2,
         "ema": 0.5,
-        "lr": 0.001,
+        "lr": 0.002,
         "half_life": 30,
         "steps": steps,
         "batch": batch,

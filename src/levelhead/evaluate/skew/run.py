@@ -112,7 +112,7 @@ class SkewEvaluation:
             "What it costs": self._costs(),
             "Differences on the same pictures": self._differences(),
             "MinSkew by seed": self._seeds(),
-            "MinSkew / MaxSkew on the pictures of training, before each epoch and at the end": self._epochs(),
+            "Lowest and highest Skew on the pictures of training, by epochs done": self._epochs(),
             "Where counter-stereotype training acted": self._where(),
         }
 
@@ -182,8 +182,7 @@ class SkewEvaluation:
             "of at most half a point of neutral questions. DSO is trained on the same question of further pictures. 'What training moved' is "
             "the mean difference between the trained and the untrained model at every layer, added to the untrained one.",
             "Where training acted, at the end of the question: probes fitted anew before and after, the old probe on what came after, how alike "
-            "activations are (CKA), and the difference of class means: its cosine and its length, after by before. "
-            + self.compared.summary(),
+            "activations are (CKA), and the difference of class means: its cosine and its length, after by before.",
         )
 
     def _skews(self) -> pd.DataFrame:
