@@ -16,11 +16,11 @@ SHARED := -n $(PYTEST_WORKERS) --dist worksteal
 export HF_HUB_OFFLINE = 1
 
 # Threads that wait should sleep: spinning ones multiply the time of the tests on a machine with other work.
-test slow real harness: export OMP_WAIT_POLICY ?= PASSIVE
-test slow: export OMP_NUM_THREADS ?= 1
+test slow heavy real harness: export OMP_WAIT_POLICY ?= PASSIVE
+test slow heavy: export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow real testbed results dso harness lint format types docs notebooks bench clean
+.PHONY: help demo test slow heavy real testbed results dso harness lint format types docs notebooks bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | column -t -s '|'
@@ -33,6 +33,9 @@ test: $(VENV)/installed ## the tests that need no real model
 
 slow: $(VENV)/installed ## the tests that take more than ten seconds each
 	$(PYTEST) $(SHARED) -m slow
+
+heavy: $(VENV)/installed ## the tests that take minutes, which continuous integration leaves out
+	$(PYTEST) $(SHARED) -m heavy
 
 real: $(VENV)/installed-model ## the tests on SmolLM2-135M-Instruct
 	$(PYTEST) -m real

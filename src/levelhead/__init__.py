@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from levelhead.files import load
     from levelhead.gates import Gate
     from levelhead.graph import graph
+    from levelhead.heads import HeadSet, Localization, localize
     from levelhead.methods import (
         CAA,
         DSO,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from levelhead.restrict import Restrictions, restrict
     from levelhead.sites import Site
     from levelhead.steer import Steer
+    from levelhead.study import Study, study
     from levelhead.tradeoff import Selection, Tradeoff, select, tradeoff
 
 __version__ = "0.1.0"
@@ -83,6 +85,11 @@ _HOMES = {
     "Comparison": "compare",
     "compare": "compare",
     "model_difference": "compare",
+    "HeadSet": "heads",
+    "Localization": "heads",
+    "localize": "heads",
+    "Study": "study",
+    "study": "study",
     "align": "align",
     "Alignment": "align",
     "cosines": "align",
@@ -99,6 +106,7 @@ _ROOMS = (
     "errors",
     "files",
     "harness",
+    "heads",
     "metrics",
     "methods",
     "plots",
@@ -122,10 +130,12 @@ __all__ = [
     "FairnessPrompt",
     "Gate",
     "GradientStep",
+    "HeadSet",
     "INLP",
     "ITI",
     "LEACE",
     "LevelheadError",
+    "Localization",
     "MeanDifference",
     "MeanProjection",
     "Moments",
@@ -140,6 +150,7 @@ __all__ = [
     "SparsityPath",
     "Steer",
     "SteeredProbes",
+    "Study",
     "Tradeoff",
     "align",
     "capture",
@@ -149,6 +160,7 @@ __all__ = [
     "doctor",
     "graph",
     "load",
+    "localize",
     "metrics",
     "model_difference",
     "plots",
@@ -156,6 +168,7 @@ __all__ = [
     "restrict",
     "select",
     "sparsity_path",
+    "study",
     "testbed",
     "tradeoff",
     "training",

@@ -397,7 +397,9 @@ def _readings(
     y, strata = torch.from_numpy(problem.positive), torch.from_numpy(folds)
 
     def read(features: Float[Tensor, "example width"]) -> Float[Tensor, " example"]:
-        found = cross_fit(features[None], problem.positive[None], folds[None], sweep.cv, C=sweep.C)
+        found = cross_fit(
+            features[None], problem.positive[None], folds[None], sweep.cv, C=sweep.C, estimator=sweep.estimator
+        )
         return found.scores[0, 0]
 
     whole = read(x / scale) if known is None else known

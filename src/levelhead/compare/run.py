@@ -21,6 +21,7 @@ from levelhead.errors import InputError
 from levelhead.metrics.statistics import bootstrap_weights
 from levelhead.probes.controls import shuffled_labels
 from levelhead.probes.problem import check_finite, codes
+from levelhead.probes.steered import check_refitted
 from levelhead.probes.sweep import ProbeSweep
 from levelhead.sites import Patterns, Site
 from levelhead.tokens import Reader
@@ -116,6 +117,8 @@ def compare(
     Intervals hold folds and probes fixed: they say how far a number would move with other groups scored. The choice of
     numbers and their nulls is ours; the paper on counter-stereotype training (arXiv 2408.06569) has no such analysis.
     """
+    if sweep is not None:
+        check_refitted(sweep.get_params())
     inputs = list(inputs) if isinstance(inputs, Iterator) else inputs  # read twice
     first, second = sides(before, after, inputs, processor)
     wanted = common_sites(first, second, sites)
@@ -181,6 +184,7 @@ def _compared(
     chosen = contrasts_of(attributes)
     units = np.arange(before.n) if groups is None else codes(groups, before.n, "groups")
     usual: dict[str, Any] = (sweep or ProbeSweep(controls=("shuffle",))).get_params()
+    check_refitted(usual)
     settings: dict[str, Any] = {**usual, "cv": cv, "random_state": seed, "verbose": verbose}
     rng_cka, rng_draws, rng_shuffles = np.random.default_rng([seed, 1]).spawn(3)
     weights = bootstrap_weights(units, draws, rng_draws)

@@ -6,11 +6,14 @@ are Okabe and Ito's, which color-blind people can tell apart; nothing is told by
 
 from __future__ import annotations
 
+from levelhead.plots.compared import compared_curves, compared_heads
+from levelhead.plots.heads import effect_map
 from levelhead.plots.leans import budget_chart, lean_chart, pronoun_gap
 from levelhead.plots.looks import new_axes
 from levelhead.plots.probes import attribute_curves, head_map, layer_curve
 from levelhead.plots.profiles import profile_chart, reach_map
 from levelhead.plots.restrictions import restriction_chart
+from levelhead.plots.skews import skew_panels
 from levelhead.plots.sparsity import sparsity_chart
 from levelhead.plots.steered import steered_probes_chart
 from levelhead.plots.tradeoffs import tradeoff_chart
@@ -19,6 +22,9 @@ from levelhead.plots.training import training_chart
 __all__ = [
     "attribute_curves",
     "budget_chart",
+    "compared_curves",
+    "compared_heads",
+    "effect_map",
     "head_map",
     "layer_curve",
     "lean_chart",
@@ -27,6 +33,7 @@ __all__ = [
     "pronoun_gap",
     "reach_map",
     "restriction_chart",
+    "skew_panels",
     "sparsity_chart",
     "steered_probes_chart",
     "tradeoff_chart",

@@ -60,7 +60,7 @@ def layer_curves(sweep: ProbeSweep, ax: Axes | None = None) -> Axes:
     _label_layers(ax, last, "\n".join(beyond))
     low = float(np.nanmin(frame[["auc_low", "shuffle_low"]].to_numpy()))
     ax.set_ylim(min(0.4, np.floor(low * 20) / 20), 1.02)
-    ax.set_ylabel("ROC AUC, held-out", fontsize=_FONT["label"])
+    ax.set_ylabel(_score(sweep), fontsize=_FONT["label"])
     ax.set_title(f"Linear probes: {_what(sweep)} ({_size(sweep)})", fontsize=_FONT["title"], loc="left")
     ax.tick_params(labelsize=_FONT["tick"])
     for side in ("top", "right"):
@@ -109,7 +109,7 @@ def head_map(sweep: ProbeSweep, ax: Axes | None = None) -> Axes:
         ax = _new_axes((min(12.0, max(5.2, 0.34 * columns + 2.4)), min(11.0, max(3.4, 0.24 * rows + 2.0))))
     image = ax.imshow(grid, origin="lower", aspect="auto", cmap="cividis", vmin=0.5, vmax=1.0, interpolation="nearest")
     bar = ax.figure.colorbar(image, ax=ax, extend="min")
-    bar.set_label("ROC AUC, held-out", fontsize=_FONT["label"])
+    bar.set_label(_score(sweep), fontsize=_FONT["label"])
     bar.ax.tick_params(labelsize=_FONT["tick"])
     subtitle = ""
     if np.isfinite(sweep.threshold_):
@@ -260,8 +260,15 @@ def _ticks(n: int, most: int = 20) -> list[int]:
 
 
 def _what(sweep: ProbeSweep) -> str:
+    if len(sweep.classes_) > 2:
+        names = [str(name) for name in sweep.classes_]
+        return ", ".join(names) if len(names) < 5 else f"{len(names)} classes"
     first, second = sweep.classes_
     return f"{second} against {first}"
+
+
+def _score(sweep: ProbeSweep) -> str:
+    return "ROC AUC, held-out" if len(sweep.classes_) == 2 else "ROC AUC, held-out, mean over classes"
 
 
 def _size(sweep: ProbeSweep) -> str:

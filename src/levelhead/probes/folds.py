@@ -9,7 +9,7 @@ from levelhead.errors import InputError
 
 
 def stratified_folds(
-    labels: Bool[np.ndarray, " example"],
+    labels: Bool[np.ndarray, " example"] | Int[np.ndarray, " example"],
     groups: Int[np.ndarray, " example"],
     k: int,
     rng: np.random.Generator,
@@ -21,7 +21,8 @@ def stratified_folds(
 
     Parameters
     ----------
-    labels : Bool[ndarray, "example"]
+    labels : Bool[ndarray, "example"] or Int[ndarray, "example"]
+        Truth values, or class numbers from 0 without gaps.
     groups : Int[ndarray, "example"]
         Group numbers from 0, without gaps.
     k : int
@@ -44,7 +45,8 @@ def stratified_folds(
             f"{k} folds were asked for, and there are {n_groups} groups; a group is never split, so give cv={n_groups} "
             "or fewer, or finer groups"
         )
-    counts = np.zeros((n_groups, 2))
+    n_classes = int(labels.max()) + 1 if labels.dtype != bool else 2
+    counts = np.zeros((n_groups, n_classes))
     np.add.at(counts, (groups, labels.astype(int)), 1)
     if n_groups == len(labels):
         shuffled = rng.permutation(len(labels))
@@ -54,25 +56,30 @@ def stratified_folds(
     else:
         folds = _deal(counts, k, rng)[groups]
     if not usable(labels, folds, k):
-        rare = min(int((counts[:, c] > 0).sum()) for c in (0, 1))
+        rare = min(int((counts[:, c] > 0).sum()) for c in range(n_classes))
+        which = "both classes" if n_classes == 2 else "each class and of others"
         raise InputError(
-            f"{k} folds cannot be scored: no fold holds out examples of both classes while leaving both to learn from. "
+            f"{k} folds cannot be scored: no fold holds out examples of {which} while leaving {which} to learn from. "
             f"The rarer class lives in {rare} of {n_groups} groups; give fewer folds or finer groups"
         )
     return folds
 
 
-def usable(labels: Bool[np.ndarray, " example"], folds: Int[np.ndarray, " example"], k: int) -> bool:
-    """Whether each training set has both classes, and some fold holds out both."""
-    count = np.stack([np.bincount(folds[labels == side], minlength=k) for side in (False, True)])
-    return bool((count.sum(axis=1, keepdims=True) > count).all() and (count > 0).all(axis=0).any())
+def usable(
+    labels: Bool[np.ndarray, " example"] | Int[np.ndarray, " example"], folds: Int[np.ndarray, " example"], k: int
+) -> bool:
+    """Whether each training set has all classes, and for each class some fold holds out it and another."""
+    sides = range(2 if labels.dtype == bool else int(labels.max()) + 1)
+    count = np.stack([np.bincount(folds[labels == side], minlength=k) for side in sides])
+    learned = (count.sum(axis=1, keepdims=True) > count).all()
+    return bool(learned and ((count > 0) & (count.sum(axis=0) > count)).any(axis=1).all())
 
 
 def _deal(counts: Float[np.ndarray, "group class"], k: int, rng: np.random.Generator) -> Int[np.ndarray, " group"]:
     share = counts / counts.sum(axis=0)
     order = rng.permutation(len(counts))
     order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
-    fold_share = np.zeros((k, 2))
+    fold_share = np.zeros((k, counts.shape[1]))
     fold_of_group = np.empty(len(counts), dtype=np.int64)
     for group in order:
         # Adding a group to a fold raises the sum of squared shares by this much (up to a constant): the least is best.

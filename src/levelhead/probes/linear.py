@@ -9,6 +9,7 @@ hundreds, and with a single one left it is that probe's Hessian, so that a step 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from levelhead.errors import FallbackWarning
+from levelhead.errors import FallbackWarning, InputError
 
 MEMORY = 64 * 2**20
 """Bytes that one batched solve may take, beyond the activations of a single site."""
@@ -47,7 +48,7 @@ def fit_logistic(
     labels: Bool[Tensor, "problem example"],
     train: Bool[Tensor, "problem example"],
     *,
-    C: float = 1.0,
+    C: float | int | Sequence[float | int] = 1.0,
     tol: float = 1e-6,
     max_steps: int = 200,
 ) -> LogisticFits:
@@ -67,7 +68,8 @@ def fit_logistic(
     train : Bool[Tensor, "problem example"]
         The examples that each problem learns from.
     C : float
-        Inverse strength of the penalty, as in scikit-learn.
+        Inverse strength of the penalty, as in scikit-learn. Of several, which a sweep may have, one must be chosen
+        first; `levelhead.probes.crossfit.cross_fit` does.
     tol : float
         A fit is done when its squared Newton decrement falls below `tol` times its objective.
     max_steps : int
@@ -77,10 +79,17 @@ def fit_logistic(
     -------
     LogisticFits
 
+    Raises
+    ------
+    InputError
+        For several strengths.
+
     Notes
     -----
     Damped Newton with preconditioned conjugate gradients: Nocedal and Wright, Numerical Optimization (2006), ch. 7.1.
     """
+    if not isinstance(C, int | float):
+        raise InputError(f"one strength C is needed here, and several were given: {list(C)}; choose one of them")
     with torch.no_grad():
         x = x.double()
         mean = x.mean(dim=1, keepdim=True)

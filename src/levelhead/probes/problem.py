@@ -17,31 +17,52 @@ from levelhead.sites import Site
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A binary labeling of examples in groups.
+    """A labeling of examples in groups.
 
     Attributes
     ----------
     classes : list
-        The two labels, sorted; the second is the positive one.
-    positive : Bool[ndarray, "example"]
+        The labels, sorted; of two, the second is the positive one.
+    target : Int[ndarray, "example"]
+        Each example's class, as its place in `classes`.
     groups : Int[ndarray, "example"]
         Group numbers from 0; a number of its own for each example where no groups were given.
     n_groups : int
     """
 
     classes: list[Any]
-    positive: Bool[np.ndarray, " example"]
+    target: Int[np.ndarray, " example"]
     groups: Int[np.ndarray, " example"]
     n_groups: int
 
+    @property
+    def positive(self) -> Bool[np.ndarray, " example"]:
+        """Which examples are of the second of two classes."""
+        return self.target == 1
 
-def check_problem(labels: Iterable[Any] | Tensor, groups: Iterable[Any] | Tensor | None, n: int) -> Problem:
+    @property
+    def labels(self) -> Bool[np.ndarray, " example"] | Int[np.ndarray, " example"]:
+        """Two classes as truth values, more of them as numbers."""
+        return self.positive if len(self.classes) == 2 else self.target
+
+
+def check_problem(
+    labels: Iterable[Any] | Tensor, groups: Iterable[Any] | Tensor | None, n: int, *, binary: bool = True
+) -> Problem:
     """Check labels and groups against `n` rows of activations, and code them.
+
+    Parameters
+    ----------
+    labels : sequence, "example"
+    groups : sequence, "example", optional
+    n : int
+    binary : bool
+        Refuse more than two classes.
 
     Raises
     ------
     InputError
-        For lengths that differ, labels of one class or of more than two, labels that cannot be sorted.
+        For lengths that differ, labels of one class, more classes than are taken, labels that cannot be sorted.
     """
     given = plain(labels)
     if len(given) != n:
@@ -53,11 +74,17 @@ def check_problem(labels: Iterable[Any] | Tensor, groups: Iterable[Any] | Tensor
     except TypeError:
         kinds = sorted({type(label).__name__ for label in given})
         raise InputError(f"labels must be of one kind, and these mix {', '.join(kinds)}") from None
-    if len(classes) != 2:
+    if len(classes) < 2 or (binary and len(classes) > 2):
         raise InputError(_not_two(classes))
-    positive = np.array([label == classes[1] for label in given])
+    if len(classes) > max(2, n // 2):
+        raise InputError(
+            f"the labels have {len(classes)} classes for {n} examples, too few of each to learn from; "
+            "a probe tells classes apart, so bin a quantity first"
+        )
+    number = {label: i for i, label in enumerate(classes)}
+    target = np.array([number[label] for label in given], dtype=np.int64)
     coded = np.arange(n) if groups is None else codes(groups, n, "groups")
-    return Problem(classes, positive, coded, int(coded.max()) + 1)
+    return Problem(classes, target, coded, int(coded.max()) + 1)
 
 
 def codes(values: Iterable[Any] | Tensor, n: int, name: str) -> Int[np.ndarray, " example"]:
@@ -102,6 +129,6 @@ def _not_two(classes: list[Any]) -> str:
         return f"labels of two classes are needed, and all are {classes[0]!r}"
     shown = ", ".join(repr(label) for label in classes[:8]) + (", ..." if len(classes) > 8 else "")
     return (
-        f"a probe separates two classes, and the labels have {len(classes)}: {shown}; give one against the rest, as "
+        f"two classes are needed here, and the labels have {len(classes)}: {shown}; give one against the rest, as "
         f"in [label == {classes[0]!r} for label in labels], or keep the rows of two classes with acts.rows(...)"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +127,7 @@ def probe_steered(
         If a site is absent, or the steer does not fit.
     """
     settings: dict[str, Any] = {**(sweep or ProbeSweep()).get_params(), "verbose": verbose}
+    check_refitted(settings)
     if not isinstance(settings["random_state"], int):
         raise InputError(
             f"both sweeps need the same folds: give a ProbeSweep whose random_state is a number; found {settings['random_state']!r}"
@@ -166,6 +167,26 @@ def _compared(before: ProbeSweep, after: ProbeSweep, steered: Activations) -> di
             for end, number in (("", value), ("_low", low[0]), ("_high", high[0])):
                 found.setdefault(f"{name}{end}", []).append(float(number))
     return found
+
+
+def check_refitted(settings: Mapping[str, Any]) -> None:
+    """Raise for probes that cannot be put to other activations here.
+
+    Parameters
+    ----------
+    settings : mapping
+        Parameters of a `ProbeSweep`.
+
+    Raises
+    ------
+    InputError
+        For another estimator than logistic regression, or several strengths to choose from.
+    """
+    if settings["estimator"] != "logistic" or not isinstance(settings["C"], int | float):
+        raise InputError(
+            "probes from before are put to what came after by logistic regression of one strength; found "
+            f"estimator={settings['estimator']!r}, C={settings['C']!r}"
+        )
 
 
 def old_scores(before: ProbeSweep, steered: Activations) -> dict[Site, Float[Tensor, " example"]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,14 @@ def _took(path: Path, seconds: float) -> float:
 
 
 def training_arms(
-    exam: Exam, seeds: Sequence[int], out: Path, say: Callable[[str], None], *, sets: int = SETS, verbose: bool = False
+    exam: Exam,
+    seeds: Sequence[int],
+    out: Path,
+    say: Callable[[str], None],
+    *,
+    only: Collection[str] | None = None,
+    sets: int = SETS,
+    verbose: bool = False,
 ) -> tuple[list[Arm], dict[tuple[str, int], Trained]]:
     """Train with each method and seed, and examine what came out.
 
@@ -103,6 +110,8 @@ def training_arms(
         A folder for each run is made in it.
     say : callable
         Told what begins.
+    only : collection of str, optional
+        Names of the methods; all when left out.
     sets : int
     verbose : bool
 
@@ -114,6 +123,8 @@ def training_arms(
     arms: list[Arm] = []
     runs: dict[tuple[str, int], Trained] = {}
     for name, method in METHODS.items():
+        if only is not None and name not in only:
+            continue
         judged, seconds = [], []
         for seed in seeds:
             say(f"{name}, seed {seed}")
@@ -126,7 +137,14 @@ def training_arms(
 
 
 def steering_arms(
-    bed: Testbed, after: Graph, exam: Exam, seed: int, say: Callable[[str], None], *, sets: int = SETS
+    bed: Testbed,
+    after: Graph,
+    exam: Exam,
+    seed: int,
+    say: Callable[[str], None],
+    *,
+    only: Collection[str] | None = None,
+    sets: int = SETS,
 ) -> list[Arm]:
     """Fit what needs no training on the same pictures; strengths are chosen on further ones.
 
@@ -139,6 +157,8 @@ def steering_arms(
     seed : int
         That of the first training.
     say : callable
+    only : collection of str, optional
+        Names of the methods; all when left out.
     sets : int
 
     Returns
@@ -149,6 +169,8 @@ def steering_arms(
     chooser = _Chooser(bed.graph, seed)
     arms: list[Arm] = []
     for name, fit in _methods(bed, after, training_records(sets, seed), seed):
+        if only is not None and name not in only:
+            continue
         say(name)
         began = time.perf_counter()
         steer = fit()

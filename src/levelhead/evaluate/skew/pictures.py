@@ -48,16 +48,16 @@ class Judged:
         Share of yes, for each of the three sets.
     mass : float
         Mean probability of both answers together; the least of the three sets.
-    skills : Bool[ndarray, "question"]
+    skills : Bool[ndarray, "neutral"]
         Which neutral questions were answered right.
-    clear : Bool[ndarray, "question"]
+    clear : Bool[ndarray, "clear"]
         Which yes-or-no questions about a concept that the picture decides were answered right.
     """
 
     yes: Mapping[str, Float[np.ndarray, " record"]]
     mass: float
-    skills: Bool[np.ndarray, " question"]
-    clear: Bool[np.ndarray, " question"]
+    skills: Bool[np.ndarray, " neutral"]
+    clear: Bool[np.ndarray, " clear"]
 
 
 class Exam:
