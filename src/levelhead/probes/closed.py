@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from levelhead.probes.span import in_span
+
 Labels = Bool[np.ndarray, "draw example"] | Int[np.ndarray, "draw example"]
 
 
@@ -92,11 +94,7 @@ def fit_closed(
     Fold
     """
     x = x.double()
-    mean = x.mean(dim=1, keepdim=True)
-    z, basis = x - mean, None
-    if x.shape[2] > x.shape[1]:
-        basis, triangle = torch.linalg.qr(z.mT)
-        z = triangle.mT
+    z, mean, basis = in_span(x)
     hot = torch.nn.functional.one_hot(torch.from_numpy(labels).long(), n_classes).mT.to(x)
     gram = z.mT @ z
     patterns, pattern = np.unique(folds, axis=0, return_inverse=True)

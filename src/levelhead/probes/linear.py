@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from levelhead.errors import FallbackWarning, InputError
+from levelhead.probes.span import in_span
 
 MEMORY = 64 * 2**20
 """Bytes that one batched solve may take, beyond the activations of a single site."""
@@ -92,12 +93,8 @@ def fit_logistic(
         raise InputError(f"one strength C is needed here, and several were given: {list(C)}; choose one of them")
     with torch.no_grad():
         x = x.double()
-        mean = x.mean(dim=1, keepdim=True)
-        centered = x - mean  # exact, for the intercept is free; it makes the two nearly independent
-        basis = None
-        if x.shape[2] > x.shape[1]:
-            basis, triangle = torch.linalg.qr(centered.mT)
-            centered = triangle.mT
+        # Centering is exact, for the intercept is free; it makes the two nearly independent.
+        centered, mean, basis = in_span(x)
         ones = torch.ones(*x.shape[:2], 1, dtype=x.dtype, device=x.device)
         design = torch.cat([centered, ones], dim=2)
         u, z = _newton(design, labels.to(x), train.to(x), C, tol, max_steps)

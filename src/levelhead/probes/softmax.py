@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from levelhead.errors import FallbackWarning
+from levelhead.probes.span import in_span
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +77,7 @@ def fit_softmax(
     """
     with torch.no_grad():
         x = x.double()
-        mean = x.mean(dim=1, keepdim=True)
-        centered, basis = x - mean, None
-        if x.shape[2] > x.shape[1]:
-            basis, triangle = torch.linalg.qr(centered.mT)
-            centered = triangle.mT
+        centered, mean, basis = in_span(x)
         design = torch.cat([centered, torch.ones_like(centered[..., :1])], dim=2)
         hot = torch.nn.functional.one_hot(labels, n_classes).mT.to(x)
         u = _newton(design, hot, train.to(x)[:, None], C, tol, max_steps)

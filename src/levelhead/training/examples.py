@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -12,8 +12,8 @@ import numpy as np
 from levelhead.data.concepts import pictures_of
 from levelhead.data.records import ImageRecord, Picture, Record
 from levelhead.errors import InputError
+from levelhead.training.questions import Ask, worded
 
-Ask: TypeAlias = str | Callable[[str], str]
 Negatives: TypeAlias = int | Mapping[str, str | Sequence[str]]
 
 
@@ -108,7 +108,6 @@ def concept_examples(
     >>> [(e.prompt, e.answer, e.concept) for e in concept_examples([record], negatives={"science": "arts"})]
     [('is the person science?', 'yes', 'science'), ('is the person arts?', 'no', None)]
     """
-    question = _question(ask)
     yes, no = answers
     if yes.strip().casefold() == no.strip().casefold():
         raise InputError(f"the answers have to differ; found {yes!r} and {no!r}")
@@ -127,17 +126,9 @@ def concept_examples(
         both = [name for name in wrong if name in taken]
         if both:
             raise InputError(f"record '{record.id}' is asked about '{both[0]}' with the answers {yes!r} and {no!r}")
-        examples.append(_example(record, concept, question, yes, positive=True))
-        examples += [_example(record, name, question, no, positive=False) for name in wrong]
+        examples.append(_example(record, concept, ask, yes, positive=True))
+        examples += [_example(record, name, ask, no, positive=False) for name in wrong]
     return examples
-
-
-def _question(ask: Ask) -> Callable[[str], str]:
-    if not isinstance(ask, str):
-        return ask
-    if "{concept}" not in ask:
-        raise InputError(f"the question {ask!r} has no {{concept}} in it; put it where the concept goes")
-    return lambda concept: ask.replace("{concept}", concept)
 
 
 def _concept(record: ImageRecord) -> str:
@@ -167,12 +158,10 @@ def _named(negatives: Mapping[str, str | Sequence[str]], concept: str) -> list[s
     return [named] if isinstance(named, str) else list(named)
 
 
-def _example(
-    record: ImageRecord, concept: str, question: Callable[[str], str], answer: str, *, positive: bool
-) -> Example:
+def _example(record: ImageRecord, concept: str, ask: Ask, answer: str, *, positive: bool) -> Example:
     return Example(
         id=record.id if positive else f"{record.id} | not {concept}",
-        prompt=question(concept),
+        prompt=worded(ask, {"concept": concept}),
         answer=answer,
         image=record.image,
         concept=concept if positive else None,

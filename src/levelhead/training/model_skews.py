@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from levelhead.errors import InputError
-from levelhead.metrics.skew import ConceptSkews
+from levelhead.metrics.skew import ConceptSkews, furthest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,15 +191,11 @@ class ModelSkews:
         """
         return self._mean("max", attribute)
 
-    def _mean(self, which: str, attribute: str | None) -> float:
+    def _mean(self, which: Literal["min", "max"], attribute: str | None) -> float:
         if attribute is not None and attribute not in self.by_attribute:
             raise InputError(f"no Skews of '{attribute}'; there are {', '.join(self.attributes)}")
-        extremes: dict[str, list[float]] = {}
-        for name, skews in self.by_attribute.items():
-            if attribute in (None, name):
-                for concept, row in zip(skews.concepts, skews.table, strict=True):
-                    extremes.setdefault(concept, []).append(float(row.min() if which == "min" else row.max()))
-        return float(np.mean([(min if which == "min" else max)(each) for each in extremes.values()]))
+        shown = [skews for name, skews in self.by_attribute.items() if attribute in (None, name)]
+        return float(furthest(shown, which))
 
     def record(self) -> dict[str, dict[str, dict[str, float]]]:
         """As plain data for cards and histories: attribute, concept, group."""

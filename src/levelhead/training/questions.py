@@ -74,7 +74,7 @@ def questions(
             raise InputError(f"record '{record.id}' has no concept to ask about; leave it out, or give it one")
         picture = _picture(record.image, pictures)
         for named, pair in _named(record.concept, answers, others):
-            text = _worded(ask, named)
+            text = worded(ask, named)
             after = "" if wrap == "chat" or text.endswith((" ", "\n")) else " "
             found.append(Question(wrapped(text, picture, wrap, graph), (after + pair[0], after + pair[1]), text))
     return found
@@ -93,7 +93,24 @@ def _named(
     return [(names, (concept, other)) for names in orders]
 
 
-def _worded(ask: Ask, names: dict[str, str]) -> str:
+def worded(ask: Ask, names: Mapping[str, str]) -> str:
+    """The question about a concept, and about the other one of a choice.
+
+    Parameters
+    ----------
+    ask : str or callable
+    names : mapping of str to str
+        ``concept``, and ``other`` for a choice.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        For a text that does not name what it asks, or a function for a choice.
+    """
     if callable(ask):
         if "other" in names:
             raise InputError("with others=, ask is a text with {concept} and {other} in it; found a function")

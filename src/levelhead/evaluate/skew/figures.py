@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from levelhead.data.records import ImageRecord
 from levelhead.evaluate.skew.pictures import Judged
-from levelhead.metrics.skew import skew_at_c
+from levelhead.metrics.skew import furthest, skew_at_c
 from levelhead.metrics.statistics import Estimate, Statistic, difference, interval, mean_of
 from levelhead.metrics.statistics.weighting import Weights
 from levelhead.testbed.concept_records import OVER
@@ -58,14 +58,10 @@ def extreme_skew(
     """
     concepts = [str(record.concept) for record in records]
     groups = [[record.groups[name] for record in records] for name in OVER]
-    furthest = np.nanmin if extreme == "min" else np.nanmax
 
     def statistic(weights: Weights) -> Float[np.ndarray, " draw"]:
         found = [
-            furthest(
-                np.concatenate([skew_at_c(each, concepts, group, weights=weights).table for group in groups], -1), -1
-            ).mean(-1)
-            for each in yes
+            furthest([skew_at_c(each, concepts, group, weights=weights) for group in groups], extreme) for each in yes
         ]
         return np.mean(found, axis=0)
 

@@ -8,7 +8,7 @@ whom the model assigns to a concept (@C, Cheng et al. 2025).
 
 from __future__ import annotations
 
-from levelhead.metrics.skew.concepts import ConceptSkews, concept_skew, skew_at_c
+from levelhead.metrics.skew.concepts import ConceptSkews, concept_skew, furthest, skew_at_c
 from levelhead.metrics.skew.ranking import Variant, max_skew_at_k, min_skew_at_k, ndkl, skew_at_k
 from levelhead.metrics.skew.shares import Reference, Zero, skew
 
@@ -17,6 +17,7 @@ __all__ = [
     "skew_at_c",
     "concept_skew",
     "ConceptSkews",
+    "furthest",
     "skew_at_k",
     "max_skew_at_k",
     "min_skew_at_k",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,16 +32,37 @@ class ConceptSkews:
 
     def min_skew(self) -> Float[np.ndarray, "*draw"]:
         """MinSkew@C: mean over concepts of the lowest skew; how far the worst-off group is passed over."""
-        return _mean(_extreme(self.table, "min"))
+        return furthest([self], "min")
 
     def max_skew(self) -> Float[np.ndarray, "*draw"]:
         """MaxSkew@C: mean over concepts of the highest skew."""
-        return _mean(_extreme(self.table, "max"))
+        return furthest([self], "max")
 
     def undefined(self) -> tuple[str, ...]:
         """Concepts to which nobody was assigned in some draw; the means leave them out there."""
         judged = np.isfinite(self.table).reshape(-1, *self.table.shape[-2:])  # "draw concept group"
         return tuple(name for i, name in enumerate(self.concepts) if not judged[:, i].any(axis=-1).all())
+
+
+def furthest(found: Sequence[ConceptSkews], extreme: Literal["min", "max"]) -> Float[np.ndarray, "*draw"]:
+    """Mean over concepts of the lowest or highest skew among the groups of several attributes.
+
+    Parameters
+    ----------
+    found : sequence of ConceptSkews
+        One for each attribute; a concept may be missing in some.
+    extreme : {"min", "max"}
+
+    Returns
+    -------
+    Float[ndarray, "*draw"]
+        Concepts to which nobody was assigned are left out.
+    """
+    by_concept: dict[str, list[np.ndarray]] = {}
+    for skews in found:
+        for i, concept in enumerate(skews.concepts):
+            by_concept.setdefault(concept, []).append(skews.table[..., i, :])
+    return _mean(np.stack([_extreme(np.concatenate(tables, -1), extreme) for tables in by_concept.values()], -1))
 
 
 def skew_at_c(
@@ -139,7 +161,7 @@ def concept_skew(
     return statistic
 
 
-def _extreme(table: Float[np.ndarray, "*draw concept group"], which: str) -> Float[np.ndarray, "*draw concept"]:
+def _extreme(table: Float[np.ndarray, "*draw group"], which: str) -> Float[np.ndarray, "*draw"]:
     """Of the groups that have a skew; NaN where none has."""
     fill = np.inf if which == "min" else -np.inf
     filled = np.where(np.isnan(table), fill, table)
